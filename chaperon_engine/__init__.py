@@ -1,0 +1,1 @@
+"""The headless engine of Chaperon. Front doors import from here only."""

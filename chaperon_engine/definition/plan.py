@@ -1,0 +1,144 @@
+"""A load test resolved to plain data: what describe answers, what run.json keeps, what coordinator
+and UI know of a load test without ever importing its code.
+
+Secrets are gone from a plan: they appear as `***`. Workers resolve the same files again and keep
+the real values to themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as a run will use it."""
+
+    name: str
+    base_url: str
+    """Empty when the file has no LoadTest and the person must still say it."""
+    headers: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    """The other settings that differ from the built-in ones, secrets as `***`."""
+
+
+class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sessions of a population start and when they end, in seconds and counts.
+
+    With all three ways of ending None each session runs once. The place where further profiles
+    (arrival rates, stages) will stand.
+    """
+
+    duration_s: float | None = None
+    """Sessions iterate until this long after the start of the run (warm-up included)."""
+    iterations: int | None = None
+    """Iterations of each session."""
+    shared_iterations: int | None = None
+    """Iterations of all sessions together."""
+    ramp_up_s: float = 0.0
+    """The session starts are spread evenly over this time."""
+
+
+class PopulationPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A population as a run will use it."""
+
+    name: str
+    scenario: str
+    """Qualified name of the scenario class."""
+    doc: str = ""
+    """First paragraph of the scenario's docstring."""
+    sessions: int
+    """Over all workers."""
+    profile: LoadProfile
+    fresh: bool = False
+    graceful_stop_s: float = 30.0
+    config: dict[str, Any] = {}
+    """The resolved config of its sessions, secrets as `***`, functions as `<function name>`."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole load test, resolved."""
+
+    load_test: str
+    file: str
+    """Absolute path of the scenario file; empty for a load test given as data."""
+    doc: str = ""
+    services: list[ServicePlan]
+    populations: list[PopulationPlan]
+    warmup_s: float = 0.0
+    timeout_s: float | None = None
+    """`load_test_timeout`: an absolute end of the run, counted from its start."""
+    max_series: int = 2000
+    is_bare: bool = False
+    """The file has scenarios but no LoadTest: one session, base URL asked for."""
+
+    @property
+    def sessions(self) -> int:
+        """Sessions of all populations."""
+        return sum(population.sessions for population in self.populations)
+
+    @property
+    def planned_s(self) -> float | None:
+        """Seconds after which no iteration starts any more; None when only the work decides."""
+        ends = [population.profile.duration_s for population in self.populations]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) and known else None
+
+    @property
+    def grace_s(self) -> float:
+        """The longest grace period of a population, in seconds."""
+        return max((population.graceful_stop_s for population in self.populations), default=30.0)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the menu: a load test or a bare scenario found in the source of a file.
+
+    Made from the syntax tree alone; no code of the file has run.
+    """
+
+    file: str
+    name: str
+    """Name of the class; what stands behind the colon of `FILE:NAME`."""
+    line: int
+    doc: str = ""
+    is_load_test: bool
+    scenarios: list[str] = []
+    services: dict[str, str] = {}
+    """Base URLs by name, where they are written as literals."""
+    origin: str = "project"
+    """`project` (./scenarios), `user` (the user's own folder) or `bundled`."""
+    problem: str = ""
+    """Why the file cannot be used (a syntax error with its line), else empty."""
+
+
+class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a person decides at launch. Plain data; a run can be started again from it."""
+
+    file: str
+    """Absolute path of a .py scenario file, or of a load test as data (.toml, .json)."""
+    name: str | None = None
+    """Which load test or scenario of the file; None when there is only one."""
+    overrides: list[str] = []
+    """`a.b=value` in the order given, as with `--set`."""
+    config_file: str | None = None
+    sessions: dict[str, int] = {}
+    """Sessions by population name; the key `*` means the only population."""
+    duration_s: float | None = None
+    iterations: int | None = None
+    shared_iterations: int | None = None
+    """Iterations of all sessions together (as `quick -n`)."""
+    warmup_s: float | None = None
+    workers: int | None = None
+    """Worker processes; default: one per core that this process may use."""
+    pin: bool = True
+    seed: int | None = None
+    """Seed of the run; default: drawn and noted in run.json."""
+    tag: str = ""
+    exports: dict[str, str] = {}
+    """Format to path; the path empty for the default path."""
+    preflight: bool = True
+    detach: bool = False
+    """The engine lives on its own until an absolute end instead of on a lease."""
+    max_time_s: float | None = None
+    """Absolute end of a run whose plan has none."""

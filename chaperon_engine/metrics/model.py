@@ -1,0 +1,220 @@
+"""The words of measurement: series keys, what a worker sends each tick, counts. Plain data.
+
+Definitions, the same everywhere:
+
+requests      requests sent: redirect hops and retries included
+ok            complete valid responses, whatever their status
+failed        requests without a complete valid response
+http_errors   complete responses whose status the call did not expect (part of `ok`)
+in_flight     sent - ok - failed
+service time  from handing the first byte of the request to an established connection until the
+              last byte of the body is parsed, in microseconds
+first byte    from the same start until the first byte of the reply
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+HTTP = "http"
+"""Kind of the only series that totals merge.
+
+The other timed kinds: `call`, `connect`, `dns`, `tls`, `first_byte`, `pool_wait`; the kinds of
+custom metrics: `counter`, `gauge`, `rate`, `trend`.
+"""
+
+OTHER = "(other)"
+"""Name of the series into which keys beyond the cap are folded."""
+
+WARMUP = "warmup"
+"""Phase of series that were recorded before the measured window."""
+
+
+class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What makes a series: equal keys are one series in all workers."""
+
+    kind: str
+    unit: str = "us"
+    scenario: str = ""
+    session: str = ""
+    """Session name: the population's name."""
+    service: str = ""
+    action: str = ""
+    """Action as the scenario calls it: `get`, `call_traced`, ..."""
+    method: str = ""
+    url: str = ""
+    """Path with query as sent (without query if the config skips it); empty when named."""
+    name: str = ""
+    """`name=` of the call, name of a traced function or of a custom metric."""
+    tags: tuple[tuple[str, str], ...] = ()
+    phase: str = ""
+    """Empty for the measured run, or `warmup`."""
+
+    @property
+    def label(self) -> str:
+        """Shortest text that says which series this is, for tables."""
+        what = self.name or self.url
+        return f"{self.method} {what}" if self.method else what
+
+
+class HistogramDelta(msgspec.Struct, array_like=True):
+    """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits)."""
+
+    indices: list[int]
+    """Bucket indices, ascending."""
+    counts: list[int]
+    """Counts, parallel to `indices`, each at least 1."""
+    sum_us: int = 0
+    min_us: int = 0
+    max_us: int = 0
+    saturated: int = 0
+    """How many values were out of range and recorded at the border."""
+
+
+class SeriesDelta(msgspec.Struct, array_like=True):
+    """What one series recorded in one interval; kinds other than `http` use what fits."""
+
+    id: int
+    """Number of the series within its worker (announced in `Frame.new_series`)."""
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    expected: HistogramDelta | None = None
+    """Service time of complete responses with an expected status; the only one of other kinds."""
+    unexpected: HistogramDelta | None = None
+    """Service time of complete responses with an unexpected status."""
+    failures: HistogramDelta | None = None
+    """Time from send until the failure."""
+    statuses: dict[int, int] = {}
+    errors: dict[str, int] = {}
+    """Failures by error class (`errors.ActionError.code`)."""
+    retries: int = 0
+    """Second sends after a stale keep-alive connection (part of `sent`)."""
+    value_sum: float = 0.0
+    """counter: increase; gauge: last value; rate: number of true values (`ok` counts all)."""
+
+
+class SessionCounts(msgspec.Struct):
+    """Sessions, cumulative since the start of the run."""
+
+    planned: int = 0
+    started: int = 0
+    finished: int = 0
+    """Ended in the planned way."""
+    failed: int = 0
+    """Refused in `init`, aborted, or `init` raised."""
+    timed_out: int = 0
+    interrupted: int = 0
+    """Still running when the grace period ended."""
+
+    @property
+    def active(self) -> int:
+        """Started and not ended."""
+        return self.started - self.finished - self.failed - self.timed_out - self.interrupted
+
+
+class IterationCounts(msgspec.Struct):
+    """Iterations, cumulative since the start of the run."""
+
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    interrupted: int = 0
+
+
+class CheckCount(msgspec.Struct, array_like=True):
+    """One named check, cumulative."""
+
+    scenario: str
+    session: str
+    name: str
+    passed: int = 0
+    failed: int = 0
+    reason: str = ""
+    """Why it failed the first time: the exception, or empty for a plain False."""
+
+
+class ExceptionGroup(msgspec.Struct, array_like=True):
+    """Exceptions of user code of one type from one place, cumulative."""
+
+    type: str
+    file: str
+    line: int
+    count: int
+    message: str
+    """Message of the first one."""
+    traceback: str
+    """Of the first one; only frames of user code, several lines."""
+    where: str = "run"
+    """`init`, `run`, `teardown` or `check`."""
+    session: str = ""
+
+
+class LogLine(msgspec.Struct, array_like=True):
+    """One line of a run's log."""
+
+    at_s: float
+    """Seconds since the start of the run."""
+    level: str
+    """`debug`, `info`, `warning`, `error`, or `output` for what user code printed."""
+    source: str
+    """Worker and session, or `engine`."""
+    text: str
+
+
+class HealthSample(msgspec.Struct, array_like=True):
+    """The generator's own health in one worker over one tick."""
+
+    lag_p99_us: int = 0
+    """99th percentile of the event loop's lateness."""
+    lag_max_us: int = 0
+    cpu: float = 0.0
+    """Share of one core that the worker used, 0 to 1."""
+    steal: float = 0.0
+    """Share of time that the hypervisor took from this core, 0 to 1."""
+    gc_us: int = 0
+    """Time that garbage collection took."""
+    rss_bytes: int = 0
+    descriptors: int = 0
+
+
+class FrameTotals(msgspec.Struct, array_like=True):
+    """Cumulative sums over all `http` series of a worker (warm-up apart), for conservation."""
+
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class Frame(msgspec.Struct, array_like=True):
+    """What a worker sends each tick. Sum of deltas = `totals`; checked at each application."""
+
+    worker: int
+    epoch: int
+    seq: int
+    """Starts at 0, no gaps."""
+    start_ns: int
+    """Monotonic, of the interval."""
+    end_ns: int
+    new_series: list[tuple[int, SeriesKey]] = []
+    deltas: list[SeriesDelta] = []
+    totals: FrameTotals = msgspec.field(default_factory=FrameTotals)
+    sessions: SessionCounts = msgspec.field(default_factory=SessionCounts)
+    iterations: IterationCounts = msgspec.field(default_factory=IterationCounts)
+    checks: list[CheckCount] = []
+    """Only those that changed, cumulative values."""
+    exceptions: list[ExceptionGroup] = []
+    """Only those that changed, cumulative values."""
+    logs: list[LogLine] = []
+    dropped_logs: int = 0
+    health: HealthSample = msgspec.field(default_factory=HealthSample)
+    folded_keys: int = 0
+    """Distinct keys that this worker had to fold into `(other)` itself, cumulative."""
+    last: bool = False
+    """The worker will send no further frame."""

@@ -1,0 +1,241 @@
+"""What a viewer sees of a run: one immutable Snapshot per tick. Plain data.
+
+Percentiles stand only where they are visible: in the totals, in the rows that a viewer asked for
+(`View`), and in what it requests on its own (`SeriesDetail`, `WindowSummary`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chaperon_engine.metrics.model import (
+    CheckCount,
+    ExceptionGroup,
+    IterationCounts,
+    LogLine,
+    SeriesKey,
+    SessionCounts,
+)
+
+PERCENTILES = (
+    10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0, 80.0, 85.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999,
+)  # fmt: skip
+"""Percentiles of every export."""
+
+HEATMAP_EDGES_US = tuple(round(10 * 10 ** (step / 4)) for step in range(29))
+"""Lower edges of the heatmap's rows: 10 us to 100 s, four rows a decade; the first row also holds
+what is faster, the last what is slower."""
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """A distribution in microseconds. All zero when `count` is 0."""
+
+    count: int = 0
+    min: int = 0
+    mean: float = 0.0
+    p50: int = 0
+    p75: int = 0
+    p90: int = 0
+    p95: int = 0
+    p99: int = 0
+    p99_9: int = 0
+    max: int = 0
+
+
+class Totals(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over HTTP requests of the measured run (see `model` for the words)."""
+
+    requests: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.requests - self.ok - self.failed
+
+
+class HealthView(msgspec.Struct, frozen=True, array_like=True):
+    """Verdict on the generator itself."""
+
+    verdict: str = "good"
+    """Now: `good`, `degraded` or `saturated`."""
+    reason: str = ""
+    """Now: which limit was passed by which worker, with the figures; empty when good."""
+    degraded_share: float = 0.0
+    """Share of the run's worker-seconds that were degraded or worse, 0 to 1."""
+    saturated_share: float = 0.0
+    first_degraded_s: float | None = None
+    """Seconds after the start."""
+    first_saturated_s: float | None = None
+    worst: str = "good"
+    """Of the whole run."""
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """One second of the run."""
+
+    second: int
+    """Whole seconds since the start of the run; the interval is [second, second + 1)."""
+    requests: int
+    """Sent in this second."""
+    ok: int
+    failed: int
+    http_errors: int
+    in_flight: int
+    """At its end."""
+    latency: Percentiles
+    """Service time of complete responses with an expected status that ended in it."""
+    heat: list[int] = []
+    """Counts for the rows of `HEATMAP_EDGES_US`."""
+    active_sessions: int = 0
+    verdict: str = "good"
+    phase: str = ""
+    """Empty, `warmup` or `drain`."""
+    bytes_in: int = 0
+    lag_p99_us: int = 0
+    """Worst worker."""
+    cpu: float = 0.0
+    """Worst worker, 0 to 1."""
+
+
+class SeriesRow(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the series table, interval or cumulative as the view says."""
+
+    id: int
+    """Number of the series within the run."""
+    key: SeriesKey
+    requests: int
+    failed: int
+    http_errors: int
+    per_s: float
+    """Completed per second: over the last second, or over the measured window."""
+    latency: Percentiles
+    value: float = 0.0
+    """counter: sum; gauge: last value; rate: share of true values."""
+    bytes_in: int = 0
+
+
+class ErrorRow(msgspec.Struct, frozen=True, array_like=True):
+    """Failures of one error class, or one unexpected status, of one series."""
+
+    label: str
+    """Series label."""
+    session: str
+    code: str
+    """Error class, or `http_503`."""
+    origin: str
+    """`target`, `generator` or `scenario`."""
+    count: int
+
+
+class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
+    """One worker now."""
+
+    worker: int
+    pid: int
+    state: str
+    """`starting`, `ready`, `running`, `hung`, `done` or `lost`."""
+    core: int | None
+    requests_per_s: float
+    active_sessions: int
+    cpu: float
+    lag_p99_us: int
+    rss_bytes: int
+    steal: float = 0.0
+    verdict: str = "good"
+    note: str = ""
+    """Why it is hung or lost."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A run at one moment."""
+
+    run_id: str
+    load_test: str
+    state: str
+    """`starting`, `warmup`, `running`, `draining`, `finished`."""
+    status: str = ""
+    """When finished: `complete`, `stopped`, `aborted` or `failed`."""
+    elapsed_s: float
+    """Since the start of load; 0 before it."""
+    planned_s: float | None = None
+    """When iterations stop starting; None if only the work decides."""
+    measured_s: float = 0.0
+    """The measured window so far: without warm-up and drain."""
+    totals: Totals
+    requests_per_s: float = 0.0
+    """Sent in the last full second."""
+    failed_per_s: float = 0.0
+    latency: Percentiles
+    """Cumulative, all HTTP requests with an expected status."""
+    latency_now: Percentiles
+    """The same over the last full second."""
+    sessions: SessionCounts
+    iterations: IterationCounts
+    health: HealthView
+    workers: list[WorkerRow] = []
+    series: list[SeriesRow] = []
+    """As asked for by the view."""
+    series_total: int = 0
+    """How many series there are."""
+    folded: int = 0
+    """Keys beyond the cap, folded into `(other)`."""
+    errors: list[ErrorRow] = []
+    """The most frequent first, at most 100."""
+    checks: list[CheckCount] = []
+    exceptions: list[ExceptionGroup] = []
+    intervals: list[Interval] = []
+    """Those that the viewer has not had: the whole history in its first snapshot."""
+    logs: list[LogLine] = []
+    """Those that the viewer has not had (bounded)."""
+    partial: bool = False
+    reasons: list[str] = []
+    """Why the run is partial, stopped or failed: one sentence each."""
+    report_path: str = ""
+    """Set once the report has been written."""
+    exports: dict[str, str] = {}
+    """Format to the path that was written."""
+    export_errors: dict[str, str] = {}
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """What a viewer looks at; decides for which series percentiles are computed."""
+
+    sort: str = "requests"
+    """`label`, `requests`, `per_s`, `failed`, `http_errors`, `p50`, `p95`, `p99`, `max`."""
+    descending: bool = True
+    offset: int = 0
+    limit: int = 50
+    """At most 200. Zero: no rows."""
+    interval: bool = False
+    """Figures of the last second instead of cumulative ones."""
+    contains: str = ""
+    """Only series whose label contains this text, case-insensitive."""
+
+
+class SeriesDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One series in full, cumulative."""
+
+    row: SeriesRow
+    spectrum: list[tuple[float, int]]
+    """(percentile, value in us), ascending, for a percentile spectrum."""
+    histogram: list[tuple[int, int]]
+    """(lower edge in us, count) over `HEATMAP_EDGES_US`."""
+    statuses: dict[int, int] = {}
+    errors: dict[str, int] = {}
+    unexpected: Percentiles = Percentiles()
+    failures: Percentiles = Percentiles()
+
+
+class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Percentiles of a marked time window, exact (merged from the journal's intervals)."""
+
+    start_s: int
+    end_s: int
+    totals: Totals
+    latency: Percentiles
+    rows: list[SeriesRow]

@@ -1,0 +1,193 @@
+"""The typed messages between the processes of a run. Plain data, tagged msgspec unions.
+
+Two conversations:
+coordinator <-> worker   over a socketpair made before the fork
+engine <-> client        over the unix socket in the run directory
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chaperon_engine.metrics.model import Frame, LogLine, SeriesKey
+from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+"""Longer frames are a protocol error on any conversation."""
+
+
+class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Base of all messages; the tag is the class name."""
+
+
+# coordinator -> worker
+
+
+class Prepare(Message):
+    """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed."""
+
+    launch: bytes
+    """A LaunchRequest, encoded."""
+    workers: int
+    """Workers of the whole run."""
+    worker: int
+    """Number of this one, from 0."""
+    seed: int
+
+
+class Start(Message):
+    """Begin the load."""
+
+    start_ns: int
+    """Monotonic time that counts as second 0 for all workers."""
+
+
+class AcceptedSeries(Message):
+    """The run's table of series is full: from now on these keys exist and no others."""
+
+    keys: list[SeriesKey]
+
+
+class StopLoad(Message):
+    """Start no further iteration; running ones may end within the grace period."""
+
+    grace_s: float | None = None
+    """None: the grace period of each population."""
+
+
+class AbortLoad(Message):
+    """Cancel what is in flight, send the last frame, exit."""
+
+
+class Ping(Message):
+    """Are you there? A worker that hangs in user code does not answer."""
+
+    number: int
+
+
+# worker -> coordinator
+
+
+class WorkerReady(Message):
+    """The plan is resolved, services are reachable (worker 0 does the pre-flight)."""
+
+    pid: int
+    core: int | None = None
+
+
+class WorkerFailed(Message):
+    """The worker cannot take part; `message` is one sentence for a person."""
+
+    message: str
+    user_error: bool = True
+
+
+class WorkerFrame(Message):
+    """One tick."""
+
+    frame: Frame
+
+
+class Pong(Message):
+    """Answer to Ping, from the event loop."""
+
+    number: int
+
+
+class WorkerDone(Message):
+    """After the last frame; the worker exits."""
+
+    no_session_passed_init: bool = False
+
+
+ToWorker = Prepare | Start | AcceptedSeries | StopLoad | AbortLoad | Ping
+FromWorker = WorkerReady | WorkerFailed | WorkerFrame | Pong | WorkerDone
+
+
+# client -> engine
+
+
+class Hello(Message):
+    """First message of a client."""
+
+    protocol: int
+    lease: bool = False
+    """This client owns the run: when all of its leases are gone for 5 s the run stops."""
+
+
+class Subscribe(Message):
+    """Send snapshots from now on; a second one changes view and rate."""
+
+    view: View = View()
+    rate_hz: float = 4.0
+    """At most 4 a second."""
+
+
+class StopRun(Message):
+    """Stop gracefully: drain within the grace period, full report."""
+
+
+class AbortRun(Message):
+    """Cancel what is in flight, still a report."""
+
+
+class GetSeries(Message):
+    """Answered by SeriesReply."""
+
+    request: int
+    series: int
+
+
+class GetWindow(Message):
+    """Answered by WindowReply. Whole seconds since the start, end excluded."""
+
+    request: int
+    start_s: int
+    end_s: int
+
+
+# engine -> client
+
+
+class Welcome(Message):
+    """Answer to Hello."""
+
+    protocol: int
+    run_id: str
+    pid: int
+    plan: bytes
+    """A Plan, encoded."""
+
+
+class SnapshotMessage(Message):
+    """The newest snapshot; older ones that were not sent are skipped, their history is not."""
+
+    snapshot: Snapshot
+
+
+class SeriesReply(Message):
+    request: int
+    detail: SeriesDetail | None
+    """None when there is no such series."""
+
+
+class WindowReply(Message):
+    request: int
+    summary: WindowSummary | None
+
+
+class Refused(Message):
+    """The engine will not do that; one sentence. The connection ends when it was a Hello."""
+
+    reason: str
+
+
+class EngineLog(Message):
+    """Lines outside of snapshots (before the start)."""
+
+    lines: list[LogLine]
+
+
+FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
+FromEngine = Welcome | SnapshotMessage | SeriesReply | WindowReply | Refused | EngineLog

@@ -1,0 +1,201 @@
+"""The report of a run, schema `chaperon.report/1`: what report.json holds and exporters read.
+
+Latencies are microseconds, never rounded further than the histogram's three digits. Secrets are
+already gone. The published JSON Schema is made from these types.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.metrics.snapshot import Interval
+
+SCHEMA = "chaperon.report/1"
+
+
+class Distribution(msgspec.Struct, kw_only=True):
+    """A latency distribution in microseconds with all percentiles of the exports."""
+
+    count: int = 0
+    min: int = 0
+    mean: float = 0.0
+    max: int = 0
+    p10: int = 0
+    p20: int = 0
+    p30: int = 0
+    p40: int = 0
+    p50: int = 0
+    p60: int = 0
+    p75: int = 0
+    p80: int = 0
+    p85: int = 0
+    p90: int = 0
+    p95: int = 0
+    p99: int = 0
+    p99_9: int = 0
+    p99_99: int = 0
+    p99_999: int = 0
+    saturated: int = 0
+    """Values out of range, recorded at the border."""
+    thin: list[str] = []
+    """Percentiles with fewer than 10 samples above them, by field name."""
+
+
+class ReportWorker(msgspec.Struct, kw_only=True):
+    """One worker of the run and what it says of itself."""
+
+    worker: int
+    pid: int
+    core: int | None = None
+    state: str = "done"
+    """`done`, or `lost` with the reason in `note`."""
+    note: str = ""
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    missing_latencies: int = 0
+    """Requests counted in shared memory whose latency died with the worker."""
+
+
+class ReportRun(msgspec.Struct, kw_only=True):
+    """What was run, how it ended, and with which provenance."""
+
+    id: str
+    load_test: str
+    status: str
+    """`complete`, `stopped`, `aborted` or `failed`."""
+    partial: bool = False
+    recovered: bool = False
+    reasons: list[str] = []
+    started_at: str = ""
+    """ISO 8601, UTC; a label."""
+    duration_s: float = 0.0
+    """From the start of load to the last byte."""
+    measured_s: float = 0.0
+    """The measured window, without warm-up and drain: what rates divide by."""
+    warmup_s: float = 0.0
+    drain_s: float = 0.0
+    workers: list[ReportWorker] = []
+    seed: int = 0
+    tag: str = ""
+    file: str = ""
+    file_sha256: str = ""
+    version: str = ""
+    python: str = ""
+    host: str = ""
+    platform: str = ""
+    config: dict[str, Any] = {}
+    """Resolved, secrets as `***`."""
+
+
+class ReportTotals(msgspec.Struct, kw_only=True):
+    """Sums over the HTTP requests of the measured run."""
+
+    requests: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    requests_per_s: float = 0.0
+    """Completed within the measured window, divided by it."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    unexpected_service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    failure_time_us: Distribution = msgspec.field(default_factory=Distribution)
+
+
+class ReportMetric(msgspec.Struct, kw_only=True):
+    """One series."""
+
+    kind: str
+    unit: str = "us"
+    scenario: str = ""
+    session: str = ""
+    service: str = ""
+    action: str = ""
+    method: str = ""
+    url: str = ""
+    name: str = ""
+    tags: dict[str, str] = {}
+    phase: str = ""
+    """Empty, or `warmup` for what was measured before the measured window."""
+    count: int = 0
+    """http: requests sent; else: values recorded."""
+    failed: int = 0
+    errors: dict[str, int] = {}
+    http_errors: dict[str, int] = {}
+    """Unexpected statuses and their counts."""
+    statuses: dict[str, int] = {}
+    retries: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    value: float | None = None
+    """counter: sum; gauge: last value; rate: share of true values."""
+    service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    unexpected_service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    failure_time_us: Distribution = msgspec.field(default_factory=Distribution)
+
+
+class ReportCheck(msgspec.Struct, kw_only=True):
+    """One named check."""
+
+    scenario: str
+    session: str
+    name: str
+    passed: int
+    failed: int
+    reason: str = ""
+
+
+class ReportException(msgspec.Struct, kw_only=True):
+    """Exceptions of user code from one place."""
+
+    type: str
+    file: str
+    line: int
+    count: int
+    message: str
+    traceback: str
+    where: str
+    session: str
+
+
+class ReportHealth(msgspec.Struct, kw_only=True):
+    """The generator's own verdict on the run."""
+
+    verdict: str = "good"
+    """The worst of the run: `good`, `degraded` or `saturated`."""
+    degraded_share: float = 0.0
+    saturated_share: float = 0.0
+    first_degraded_s: float | None = None
+    first_saturated_s: float | None = None
+    reason: str = ""
+    lag_p99_us: int = 0
+    """Worst second of the worst worker."""
+    cpu: float = 0.0
+    steal: float = 0.0
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """A whole run."""
+
+    schema: str = SCHEMA
+    run: ReportRun
+    sessions: SessionCounts
+    iterations: IterationCounts
+    totals: ReportTotals
+    metrics: list[ReportMetric] = []
+    checks: list[ReportCheck] = []
+    exceptions: list[ReportException] = []
+    health: ReportHealth = msgspec.field(default_factory=ReportHealth)
+    intervals: list[Interval] = []
+    folded_series: int = 0
+    """Keys beyond the cap, folded into `(other)`."""
+    plan: dict[str, Any] = {}
+    """The resolved plan: services, populations, profiles."""
