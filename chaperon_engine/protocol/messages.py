@@ -24,7 +24,7 @@ class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 # coordinator -> worker
 
 
-class Prepare(Message):
+class Prepare(Message, frozen=True, kw_only=True):
     """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed."""
 
     launch: bytes
@@ -36,31 +36,31 @@ class Prepare(Message):
     seed: int
 
 
-class Start(Message):
+class Start(Message, frozen=True, kw_only=True):
     """Begin the load."""
 
     start_ns: int
     """Monotonic time that counts as second 0 for all workers."""
 
 
-class AcceptedSeries(Message):
+class AcceptedSeries(Message, frozen=True, kw_only=True):
     """The run's table of series is full: from now on these keys exist and no others."""
 
     keys: list[SeriesKey]
 
 
-class StopLoad(Message):
+class StopLoad(Message, frozen=True, kw_only=True):
     """Start no further iteration; running ones may end within the grace period."""
 
     grace_s: float | None = None
     """None: the grace period of each population."""
 
 
-class AbortLoad(Message):
+class AbortLoad(Message, frozen=True, kw_only=True):
     """Cancel what is in flight, send the last frame, exit."""
 
 
-class Ping(Message):
+class Ping(Message, frozen=True, kw_only=True):
     """Are you there? A worker that hangs in user code does not answer."""
 
     number: int
@@ -69,33 +69,33 @@ class Ping(Message):
 # worker -> coordinator
 
 
-class WorkerReady(Message):
+class WorkerReady(Message, frozen=True, kw_only=True):
     """The plan is resolved, services are reachable (worker 0 does the pre-flight)."""
 
     pid: int
     core: int | None = None
 
 
-class WorkerFailed(Message):
+class WorkerFailed(Message, frozen=True, kw_only=True):
     """The worker cannot take part; `message` is one sentence for a person."""
 
     message: str
     user_error: bool = True
 
 
-class WorkerFrame(Message):
+class WorkerFrame(Message, frozen=True, kw_only=True):
     """One tick."""
 
     frame: Frame
 
 
-class Pong(Message):
+class Pong(Message, frozen=True, kw_only=True):
     """Answer to Ping, from the event loop."""
 
     number: int
 
 
-class WorkerDone(Message):
+class WorkerDone(Message, frozen=True, kw_only=True):
     """After the last frame; the worker exits."""
 
     no_session_passed_init: bool = False
@@ -108,7 +108,7 @@ FromWorker = WorkerReady | WorkerFailed | WorkerFrame | Pong | WorkerDone
 # client -> engine
 
 
-class Hello(Message):
+class Hello(Message, frozen=True, kw_only=True):
     """First message of a client."""
 
     protocol: int
@@ -116,7 +116,7 @@ class Hello(Message):
     """This client owns the run: when all of its leases are gone for 5 s the run stops."""
 
 
-class Subscribe(Message):
+class Subscribe(Message, frozen=True, kw_only=True):
     """Send snapshots from now on; a second one changes view and rate."""
 
     view: View = View()
@@ -124,22 +124,22 @@ class Subscribe(Message):
     """At most 4 a second."""
 
 
-class StopRun(Message):
+class StopRun(Message, frozen=True, kw_only=True):
     """Stop gracefully: drain within the grace period, full report."""
 
 
-class AbortRun(Message):
+class AbortRun(Message, frozen=True, kw_only=True):
     """Cancel what is in flight, still a report."""
 
 
-class GetSeries(Message):
+class GetSeries(Message, frozen=True, kw_only=True):
     """Answered by SeriesReply."""
 
     request: int
     series: int
 
 
-class GetWindow(Message):
+class GetWindow(Message, frozen=True, kw_only=True):
     """Answered by WindowReply. Whole seconds since the start, end excluded."""
 
     request: int
@@ -150,7 +150,7 @@ class GetWindow(Message):
 # engine -> client
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True, kw_only=True):
     """Answer to Hello."""
 
     protocol: int
@@ -160,30 +160,30 @@ class Welcome(Message):
     """A Plan, encoded."""
 
 
-class SnapshotMessage(Message):
+class SnapshotMessage(Message, frozen=True, kw_only=True):
     """The newest snapshot; older ones that were not sent are skipped, their history is not."""
 
     snapshot: Snapshot
 
 
-class SeriesReply(Message):
+class SeriesReply(Message, frozen=True, kw_only=True):
     request: int
     detail: SeriesDetail | None
     """None when there is no such series."""
 
 
-class WindowReply(Message):
+class WindowReply(Message, frozen=True, kw_only=True):
     request: int
     summary: WindowSummary | None
 
 
-class Refused(Message):
+class Refused(Message, frozen=True, kw_only=True):
     """The engine will not do that; one sentence. The connection ends when it was a Hello."""
 
     reason: str
 
 
-class EngineLog(Message):
+class EngineLog(Message, frozen=True, kw_only=True):
     """Lines outside of snapshots (before the start)."""
 
     lines: list[LogLine]
