@@ -62,7 +62,7 @@ class Service:
     """
 
     base_url: str
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False)
     """Sent with every request, after the built-in `User-Agent` and `Accept`."""
     basic_auth: tuple[str, str] | None = field(default=None, kw_only=True, repr=False)
     """User and password for `Authorization: Basic`."""
@@ -97,10 +97,11 @@ class Service:
 class Population:
     """A scenario with its sessions, load profile and config in a load test.
 
-    Without `duration`, `iterations` and `shared_iterations` each session runs once.
+    Without `duration`, `iterations` and `shared_iterations` each session runs once. A list of
+    scenarios runs them in order; what one assigned is config for the next.
     """
 
-    scenario: type[Scenario]
+    scenario: type[Scenario] | Sequence[type[Scenario]]
     sessions: int | str = field(default=1, kw_only=True)
     """Concurrent sessions over all workers."""
     duration: Duration | None = field(default=None, kw_only=True)
@@ -109,7 +110,7 @@ class Population:
     ramp_up: Duration = field(default=0, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     """Session name under which metrics are kept; default: the scenario's name."""
-    config: Mapping[str, Value] = field(default_factory=dict, kw_only=True)
+    config: Mapping[str, Value] = field(default_factory=dict, kw_only=True, repr=False)
     """Settings over those of the load test; own keys below `config`."""
     fresh: bool = field(default=False, kw_only=True)
     """Start every iteration with no cookies, no connections and what `init` assigned."""
@@ -124,8 +125,8 @@ class LoadTest:
     """Default: the class's name."""
     services: ClassVar[Mapping[str, Service]] = {}
     """Targets by name; the first is the default of a session."""
-    scenarios: ClassVar[Sequence[Population | type[Scenario]]] = ()
-    """Populations; a bare scenario is one session that runs once."""
+    scenarios: ClassVar[Sequence[Population | type[Scenario] | Sequence[type[Scenario]]]] = ()
+    """Populations; a bare scenario, or a list of them, is one session that runs once."""
     default_config: ClassVar[Mapping[str, Value]] = {}
     """Settings for all populations; own keys below `config`."""
     warmup: ClassVar[Duration] = 0

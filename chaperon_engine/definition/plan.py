@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from chaperon_engine.errors import UserError
+
 
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     """A service as a run will use it."""
@@ -62,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     load_test: str
     file: str
-    """Absolute path of the scenario file; empty for a load test given as data."""
+    """Absolute path of the scenario file, or of the file of a load test as data."""
     doc: str = ""
     services: list[ServicePlan]
     populations: list[PopulationPlan]
@@ -89,6 +91,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def grace_s(self) -> float:
         """The longest grace period of a population, in seconds."""
         return max((population.graceful_stop_s for population in self.populations), default=30.0)
+
+    def check_ready(self) -> None:
+        """Raise UserError when the plan cannot be launched yet: a base URL is still to be said."""
+        missing = [service.name for service in self.services if not service.base_url]
+        if not missing:
+            return
+        key = "base_url" if len(self.services) == 1 else f"services.{missing[0]}.base_url"
+        raise UserError(
+            f"service '{missing[0]}' has no base URL; say it with --set {key}=http://HOST:PORT",
+            path=self.file or None,
+        )
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
