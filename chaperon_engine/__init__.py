@@ -1,1 +1,283 @@
-"""The headless engine of Chaperon. Front doors import from here only."""
+"""The headless engine of Chaperon. Front doors and scenarios import from here only.
+
+Names are loaded when they are first used (PEP 562), so that `import chaperon_engine` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from chaperon_engine.version import __version__
+
+if TYPE_CHECKING:
+    from chaperon_engine.actions import Actionable
+    from chaperon_engine.client import (
+        RunClient,
+        RunSummary,
+        attach,
+        delete_run,
+        describe,
+        discover,
+        exit_code,
+        export_formats,
+        export_report,
+        launch,
+        list_runs,
+        load_report,
+        prune_runs,
+        recover,
+        run,
+    )
+    from chaperon_engine.client.trial import TrialEvent, trial
+    from chaperon_engine.clock import Clock, SystemClock
+    from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service, Tls
+    from chaperon_engine.definition.plan import (
+        Entry,
+        LaunchRequest,
+        LoadProfile,
+        Plan,
+        PopulationPlan,
+        ServicePlan,
+    )
+    from chaperon_engine.errors import (
+        EXIT_BAD_INPUT,
+        EXIT_EXPORT_FAILED,
+        EXIT_INTERRUPTED,
+        EXIT_NO_SESSION,
+        EXIT_OK,
+        EXIT_THRESHOLDS_FAILED,
+        ActionCancelled,
+        ActionError,
+        BodyCutShort,
+        ChaperonError,
+        CheckedTimeout,
+        ConnectFailed,
+        ConnectionLost,
+        ConnectionRefused,
+        ConnectTimeout,
+        DecodeError,
+        DnsError,
+        EngineError,
+        FirstByteTimeout,
+        GeneratorExhausted,
+        InvalidRequest,
+        MissingConfig,
+        ProtocolViolation,
+        RedirectError,
+        RequestTimeout,
+        SessionAborted,
+        SessionRefused,
+        TlsError,
+        TlsTimeout,
+        TlsVerificationError,
+        TooLarge,
+        TotalTimeout,
+        UserError,
+    )
+    from chaperon_engine.export import Exporter, ExportError
+    from chaperon_engine.http import Response
+    from chaperon_engine.metrics.model import (
+        CheckCount,
+        ExceptionGroup,
+        IterationCounts,
+        LogLine,
+        SeriesKey,
+        SessionCounts,
+    )
+    from chaperon_engine.metrics.snapshot import (
+        HEATMAP_EDGES_US,
+        PERCENTILES,
+        ErrorRow,
+        HealthView,
+        Interval,
+        Percentiles,
+        SeriesDetail,
+        SeriesRow,
+        Snapshot,
+        Totals,
+        View,
+        WindowSummary,
+        WorkerRow,
+    )
+    from chaperon_engine.runs.report import (
+        Distribution,
+        Report,
+        ReportCheck,
+        ReportException,
+        ReportHealth,
+        ReportMetric,
+        ReportRun,
+        ReportTotals,
+        ReportWorker,
+    )
+    from chaperon_engine.session import Session
+    from chaperon_engine.text import visible, visible_block
+    from chaperon_engine.units import (
+        Duration,
+        count,
+        seconds,
+        show_bytes,
+        show_count,
+        show_duration,
+        show_us,
+    )
+
+_HOMES: dict[str, str] = {
+    "actions": "Actionable",
+    "client": (
+        "RunClient RunSummary attach delete_run describe discover exit_code "
+        "export_formats export_report launch list_runs load_report prune_runs recover run"
+    ),
+    "client.trial": "TrialEvent trial",
+    "clock": "Clock SystemClock",
+    "definition.model": "LoadTest Population Scenario Service Tls",
+    "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
+    "errors": (
+        "EXIT_BAD_INPUT EXIT_EXPORT_FAILED EXIT_INTERRUPTED EXIT_NO_SESSION EXIT_OK "
+        "EXIT_THRESHOLDS_FAILED ActionCancelled ActionError BodyCutShort ChaperonError "
+        "CheckedTimeout ConnectFailed ConnectTimeout ConnectionLost ConnectionRefused DecodeError "
+        "DnsError EngineError FirstByteTimeout GeneratorExhausted InvalidRequest MissingConfig "
+        "ProtocolViolation RedirectError RequestTimeout SessionAborted SessionRefused TlsError "
+        "TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
+    ),
+    "export": "ExportError Exporter",
+    "http": "Response",
+    "metrics.model": (
+        "CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"
+    ),
+    "metrics.snapshot": (
+        "ErrorRow HEATMAP_EDGES_US HealthView Interval PERCENTILES Percentiles SeriesDetail "
+        "SeriesRow Snapshot Totals View WindowSummary WorkerRow"
+    ),
+    "runs.report": (
+        "Distribution Report ReportCheck ReportException ReportHealth ReportMetric ReportRun "
+        "ReportTotals ReportWorker"
+    ),
+    "session": "Session",
+    "text": "visible visible_block",
+    "units": "Duration count seconds show_bytes show_count show_duration show_us",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "EXIT_BAD_INPUT",
+    "EXIT_EXPORT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_NO_SESSION",
+    "EXIT_OK",
+    "EXIT_THRESHOLDS_FAILED",
+    "HEATMAP_EDGES_US",
+    "PERCENTILES",
+    "ActionCancelled",
+    "ActionError",
+    "Actionable",
+    "BodyCutShort",
+    "ChaperonError",
+    "CheckCount",
+    "CheckedTimeout",
+    "Clock",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "ConnectionRefused",
+    "DecodeError",
+    "Distribution",
+    "DnsError",
+    "Duration",
+    "EngineError",
+    "Entry",
+    "ErrorRow",
+    "ExceptionGroup",
+    "ExportError",
+    "Exporter",
+    "FirstByteTimeout",
+    "GeneratorExhausted",
+    "HealthView",
+    "Interval",
+    "InvalidRequest",
+    "IterationCounts",
+    "LaunchRequest",
+    "LoadProfile",
+    "LoadTest",
+    "LogLine",
+    "MissingConfig",
+    "Percentiles",
+    "Plan",
+    "Population",
+    "PopulationPlan",
+    "ProtocolViolation",
+    "RedirectError",
+    "Report",
+    "ReportCheck",
+    "ReportException",
+    "ReportHealth",
+    "ReportMetric",
+    "ReportRun",
+    "ReportTotals",
+    "ReportWorker",
+    "RequestTimeout",
+    "Response",
+    "RunClient",
+    "RunSummary",
+    "Scenario",
+    "SeriesDetail",
+    "SeriesKey",
+    "SeriesRow",
+    "Service",
+    "ServicePlan",
+    "Session",
+    "SessionAborted",
+    "SessionCounts",
+    "SessionRefused",
+    "Snapshot",
+    "SystemClock",
+    "Tls",
+    "TlsError",
+    "TlsTimeout",
+    "TlsVerificationError",
+    "TooLarge",
+    "TotalTimeout",
+    "Totals",
+    "TrialEvent",
+    "UserError",
+    "View",
+    "WindowSummary",
+    "WorkerRow",
+    "__version__",
+    "attach",
+    "count",
+    "delete_run",
+    "describe",
+    "discover",
+    "exit_code",
+    "export_formats",
+    "export_report",
+    "launch",
+    "list_runs",
+    "load_report",
+    "prune_runs",
+    "recover",
+    "run",
+    "seconds",
+    "show_bytes",
+    "show_count",
+    "show_duration",
+    "show_us",
+    "trial",
+    "visible",
+    "visible_block",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,1 +1,1 @@
-"""."""
+"""What the processes of a run say to each other: messages, framing, leases. Sans-I/O."""

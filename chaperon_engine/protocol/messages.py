@@ -181,6 +181,8 @@ class Refused(Message, frozen=True, kw_only=True):
     """The engine will not do that; one sentence. The connection ends when it was a Hello."""
 
     reason: str
+    user_error: bool = True
+    """A person's input is the cause, not the engine."""
 
 
 class EngineLog(Message, frozen=True, kw_only=True):

@@ -1,0 +1,114 @@
+"""Runs that are there already: find them, attach to them, read, export, recover, remove.
+
+Must not know: how a run is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaperon_engine.client.connection import RunClient, socket_of
+from chaperon_engine.definition.plan import Entry
+from chaperon_engine.errors import (
+    EXIT_EXPORT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NO_SESSION,
+    EXIT_OK,
+    UserError,
+)
+from chaperon_engine.runs.directory import RunDirectory, all_runs
+from chaperon_engine.runs.listing import delete_run, list_runs, load_report, prune_runs
+from chaperon_engine.runs.record import read_record
+from chaperon_engine.runs.recovery import recover
+from chaperon_engine.runs.report import Report
+
+__all__ = [
+    "attach",
+    "delete_run",
+    "discover",
+    "exit_code",
+    "export_formats",
+    "export_report",
+    "list_runs",
+    "load_report",
+    "prune_runs",
+    "recover",
+]
+
+ATTACH_TIMEOUT_S = 10.0
+
+
+async def attach(run: str | None = None) -> RunClient:
+    """Connect to a running run: its id, a unique prefix, or None for the newest that runs.
+
+    Never takes a lease. Raises UserError, which says so when the run was killed or is finished.
+    """
+    directory = _newest_running() if run is None else RunDirectory.find(run)
+    state = directory.state()
+    if state == "finished":
+        raise UserError(
+            f"{directory.id} is finished: `chaperon report {directory.id}` shows its report"
+        )
+    if state == "killed":
+        raise UserError(
+            f"the engine of {directory.id} was killed: `chaperon recover {directory.id}` makes "
+            "its report"
+        )
+    socket = socket_of(directory, read_record(directory).socket)
+    try:
+        return await RunClient.open(directory, socket, lease=False, timeout_s=ATTACH_TIMEOUT_S)
+    except (OSError, TimeoutError):
+        raise UserError(f"the engine of {directory.id} does not answer at {socket}") from None
+
+
+def _newest_running() -> RunDirectory:
+    unfinished = [(run, run.state()) for run in reversed(all_runs())]
+    for directory, state in unfinished:
+        if state == "running":
+            return directory
+    killed = [directory.id for directory, state in unfinished if state == "killed"]
+    if killed:
+        raise UserError(
+            f"no run is running, but {killed[0]} was killed: `chaperon recover {killed[0]}` makes "
+            "its report"
+        )
+    raise UserError("no run is running: `chaperon runs` lists the former ones")
+
+
+def discover(folders: Sequence[Path] | None = None) -> list[Entry]:
+    """Load tests and scenarios found in the sources below `folders`; no code of them runs.
+
+    Default: ./scenarios, the user's own folder and the bundled ones.
+    """
+    from chaperon_engine.definition import discover as sources
+
+    return sources.discover(folders)
+
+
+def export_formats() -> list[str]:
+    """Names of all export formats, sorted."""
+    from chaperon_engine import export
+
+    return export.formats()
+
+
+def export_report(report: Report, format: str, path: str | Path | None = None) -> Path:
+    """Write `report` in `format` and answer where; without a path to the default path.
+
+    Raises ExportError, which is a UserError.
+    """
+    from chaperon_engine import export
+
+    return export.write(report, format, path)
+
+
+def exit_code(report: Report, *, export_failed: bool = False) -> int:
+    """The exit code that a front door ends with after this run."""
+    if report.run.status == "failed":
+        if report.sessions.started > 0 and report.iterations.started == 0:
+            return EXIT_NO_SESSION
+        return EXIT_EXPORT_FAILED
+    if report.run.status in ("stopped", "aborted"):
+        return EXIT_INTERRUPTED
+    return EXIT_EXPORT_FAILED if export_failed else EXIT_OK

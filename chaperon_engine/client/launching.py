@@ -1,0 +1,133 @@
+"""Start a run: describe the plan, make its directory, start its engine, wait for the load.
+
+Owns: the order of these steps and what is left behind when one fails. Must not know: how an engine
+works inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from chaperon_engine.client.connection import RunClient
+from chaperon_engine.client.describing import child_environment, describe
+from chaperon_engine.clock import SystemClock
+from chaperon_engine.definition.plan import LaunchRequest, Plan
+from chaperon_engine.errors import EngineError, UserError
+from chaperon_engine.platform import usable_cores
+from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.record import make_record, write_launch, write_record
+from chaperon_engine.text import visible
+
+__all__ = ["describe", "launch"]
+
+LISTEN_TIMEOUT_S = 20.0
+"""How long a new engine may take until it listens."""
+START_TIMEOUT_S = 120.0
+"""How long it may take until the load begins; the engine's own barrier is shorter."""
+MAX_WORKERS = 256
+
+
+async def launch(request: LaunchRequest) -> RunClient:
+    """Start a run and connect to it; answers when the load begins.
+
+    Raises UserError with one sentence when the input does not allow the run (also when a service
+    cannot be reached), EngineError when the engine fails. Neither leaves a run behind.
+    """
+    plan = await describe(request)
+    directory = _prepare(request, plan)
+    engine = _start_engine(directory)
+    try:
+        return await _connect(directory, engine, lease=not request.detach)
+    except BaseException as error:
+        _end(engine)
+        if isinstance(error, UserError):
+            shutil.rmtree(directory.path, ignore_errors=True)
+        raise
+
+
+def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
+    cores = usable_cores()
+    workers = len(cores) if request.workers is None else request.workers
+    if not 1 <= workers <= MAX_WORKERS:
+        raise UserError(f"workers must be 1 to {MAX_WORKERS}, not {workers}")
+    seed = secrets.randbits(63) if request.seed is None else request.seed
+    at = SystemClock().label()
+    directory = RunDirectory.create(plan.load_test, at)
+    try:
+        record = make_record(
+            directory, request, plan, seed=seed, workers=workers, cpus=len(cores), at=at
+        )
+        record.socket = str(directory.socket_path())
+        write_launch(directory, request)
+        write_record(directory, record)
+    except OSError as error:
+        shutil.rmtree(directory.path, ignore_errors=True)
+        raise UserError(f"{directory.path} cannot be written: {error.strerror}") from None
+    return directory
+
+
+def _start_engine(directory: RunDirectory) -> subprocess.Popen[bytes]:
+    log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        engine = subprocess.Popen(
+            [sys.executable, "-P", "-m", "chaperon_engine.engine", str(directory.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            close_fds=True,
+            start_new_session=True,
+            env=child_environment(),
+        )
+    finally:
+        os.close(log)
+    # The engine may outlive this process, or end long before it and must not stay a zombie.
+    threading.Thread(target=engine.wait, name=f"wait for {directory.id}", daemon=True).start()
+    return engine
+
+
+async def _connect(
+    directory: RunDirectory, engine: subprocess.Popen[bytes], *, lease: bool
+) -> RunClient:
+    socket = directory.socket_path()
+    limit = time.monotonic() + LISTEN_TIMEOUT_S
+    while True:
+        try:
+            return await RunClient.open(directory, socket, lease=lease, timeout_s=START_TIMEOUT_S)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if engine.returncode is not None:
+                raise EngineError(
+                    f"the engine ended at its start: {_last_words(directory)}"
+                ) from None
+            if time.monotonic() > limit:
+                raise EngineError(
+                    f"the engine does not listen after {LISTEN_TIMEOUT_S:.0f} s; its log is "
+                    f"{directory.log}"
+                ) from None
+        except TimeoutError:
+            raise EngineError(
+                f"the load did not begin within {START_TIMEOUT_S:.0f} s; the log is {directory.log}"
+            ) from None
+        await asyncio.sleep(0.02)
+
+
+def _last_words(directory: RunDirectory) -> str:
+    try:
+        lines = directory.log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return visible(lines[-1]) if lines else f"its log {directory.log} is empty"
+
+
+def _end(engine: subprocess.Popen[bytes]) -> None:
+    """Ask an engine that will not be used to end; before the load it does so at once."""
+    if engine.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine.pid, 15)
