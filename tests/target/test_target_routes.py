@@ -8,7 +8,7 @@ import time
 import aiohttp
 import pytest
 
-from chaperon_engine.target import RunningTarget, limits
+from chaperon_engine.target import RunningTarget, limits, start
 
 
 async def test_the_root_is_two_hundred_bytes(client: aiohttp.ClientSession) -> None:
@@ -179,11 +179,11 @@ async def test_basic_auth_takes_only_the_credentials_of_the_path(
             assert "Basic" in reply.headers["WWW-Authenticate"]
 
 
-async def test_a_body_beyond_the_limit_is_refused(
-    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_CHANNEL_MESSAGE", 10)
-    async with client.put("/channel/x", data=b"x" * 11) as reply:
-        assert reply.status == 413
-    async with client.post("/echo", data=b"x" * (limits.MAX_REQUEST_BODY + 1)) as reply:
-        assert reply.status == 413
+    monkeypatch.setattr(limits, "MAX_REQUEST_BODY", 1000)
+    async with await start() as target, aiohttp.ClientSession(target.url) as client:
+        async with client.put("/channel/x", data=b"x" * 11) as reply:
+            assert reply.status == 413
+        async with client.post("/echo", data=b"x" * 1001) as reply:
+            assert reply.status == 413
