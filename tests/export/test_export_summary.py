@@ -1,0 +1,173 @@
+"""The text summary, from reports made by hand."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from chaperon_engine.export.layout import cell_width
+from chaperon_engine.export.summary import render
+from chaperon_engine.metrics.model import SessionCounts
+from chaperon_engine.runs.report import (
+    Distribution,
+    Report,
+    ReportHealth,
+    ReportRun,
+    ReportTotals,
+    ReportWorker,
+)
+from tests.export.canned import DANGEROUS, HOSTILE, distribution, hostile, metric, report
+
+
+def test_the_summary_names_totals_rate_sessions_and_iterations() -> None:
+    text = render(report())
+    for part in (
+        "CheckoutTest  complete",
+        "measured 10 s · warm-up 2 s",
+        "Requests    1,003   100.1/s",
+        "2 failed (0.199 %)   1 HTTP error (0.0997 %)",
+        "0 in flight at the end",
+        "50 planned   49 finished   1 timed out",
+        "330 completed   4 failed",
+    ):
+        assert part in text
+
+
+def test_every_percentile_has_the_failed_count_beside_it() -> None:
+    text = render(report(), width=120)
+    line = next(line for line in text.splitlines() if line.startswith("  GET /json "))
+    assert line.split()[2:5] == ["1,003", "2", "1"]
+    assert "150 µs" in line
+
+
+def test_thin_percentiles_are_marked_and_the_mark_is_explained() -> None:
+    wide = render(report(), width=120)
+    assert "11 ms*" in wide
+    assert "* fewer than 10 samples above this percentile" in wide
+    assert "*" not in render(report(), width=80), "the narrow table has no thin percentile"
+
+
+def test_warm_up_stands_apart() -> None:
+    text = render(report())
+    before, _, after = text.partition("Warm-up, not part of the figures above")
+    assert "77" not in before
+    assert "77 requests in 2 s" in after
+
+
+def test_errors_are_listed_with_their_origin_most_frequent_first() -> None:
+    text = render(report(metrics=[metric(errors={"generator_ports": 5, "timeout_total": 9})]))
+    errors = text.partition("Errors\n")[2].splitlines()[1:4]
+    assert [line.split()[-3:] for line in errors] == [
+        ["timeout_total", "target", "9"],
+        ["generator_ports", "generator", "5"],
+        ["http_503", "target", "1"],
+    ]
+
+
+def test_checks_and_exceptions_are_shown_with_place_and_one_traceback() -> None:
+    text = render(report(), width=100)
+    assert "passed  page is json  330 of 330" in text
+    assert "FAILED  cheap  1 of 3  KeyError" in text
+    assert "4 × KeyError at /home/ann/checkout.py:12 in run (buyers): 'price'" in text
+    assert text.count("Traceback (most recent call last)") == 1
+
+
+@pytest.mark.parametrize(
+    ("health", "parts"),
+    [
+        (ReportHealth(), ["Load generator: good"]),
+        (
+            ReportHealth(
+                verdict="degraded",
+                degraded_share=0.25,
+                first_degraded_s=3,
+                reason="worker 1: CPU 91 %",
+            ),
+            ["degraded", "for 25 % of the time, first after 3 s", "worker 1: CPU 91 %"],
+        ),
+        (
+            ReportHealth(verdict="saturated", degraded_share=0.5, saturated_share=0.00001),
+            ["saturated for < 0.01 % of the time", "more workers or machines"],
+        ),
+    ],
+)
+def test_the_generator_states_its_own_health(health: ReportHealth, parts: list[str]) -> None:
+    text = render(report(health=health))
+    assert all(part in text for part in parts)
+
+
+def test_a_partial_recovered_run_says_so_and_why() -> None:
+    run = ReportRun(
+        id="r",
+        load_test="T",
+        status="aborted",
+        partial=True,
+        recovered=True,
+        reasons=["worker 1 was killed by signal 9"],
+        workers=[ReportWorker(worker=1, pid=1, state="lost", missing_latencies=7)],
+    )
+    text = render(report(run=run))
+    assert "T  aborted, partial, recovered" in text
+    assert "! worker 1 was killed by signal 9" in text
+    assert "7 requests counted whose latency was lost" in text
+
+
+def test_a_run_without_any_request_has_no_tables() -> None:
+    empty = Report(
+        run=ReportRun(id="r", load_test="T", status="failed"),
+        sessions=SessionCounts(planned=1, failed=1),
+        iterations=report().iterations,
+        totals=ReportTotals(),
+    )
+    text = render(empty)
+    assert "p50" not in text
+    assert "1 planned   0 finished   1 failed" in text
+
+
+def test_more_series_than_a_table_holds_are_counted() -> None:
+    text = render(report(metrics=[metric(url=f"/{number}") for number in range(55)]))
+    assert "… 15 more in the report" in text
+
+
+def test_a_series_without_expected_responses_shows_no_latency() -> None:
+    text = render(report(metrics=[metric(service_time_us=Distribution())]))
+    line = next(line for line in text.splitlines() if line.startswith("  GET /json "))
+    assert line.split()[-4:] == ["-", "-", "-", "-"]
+
+
+def test_custom_trends_are_shown_in_their_own_unit() -> None:
+    trend = metric(kind="trend", unit="items", method="", url="", name="basket")
+    text = render(report(metrics=[trend]))
+    line = next(line for line in text.splitlines() if "basket [items]" in line)
+    assert "µs" not in line
+    assert "150" in line
+
+
+def test_paths_of_files_are_never_cut() -> None:
+    path = "/very" * 100 + "/report.json"
+    assert f"report      {path}\n" in render(report(), files={"report": path})
+
+
+def test_colour_only_adds_escape_sequences() -> None:
+    colored = render(report(), color=True)
+    assert "\x1b[" in colored
+    assert re.sub(r"\x1b\[\d+m", "", colored) == render(report())
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_hostile_text_neither_acts_nor_breaks_the_layout(text: str, width: int) -> None:
+    shown = render(hostile(text), width=width)
+    assert not DANGEROUS & (set(shown) - {"\n"})
+    shown.encode()
+    tables = [line for line in shown.splitlines() if "µs" in line or line.endswith(" count")]
+    assert tables
+    assert max(map(cell_width, tables)) <= width
+    assert len(shown) < 60_000
+
+
+def test_numbers_that_are_huge_keep_the_table_within_its_width() -> None:
+    big = metric(count=123_456_789_012, failed=99_999_999, service_time_us=distribution(10**11))
+    lines = render(report(metrics=[big]), width=80).splitlines()
+    assert max(cell_width(line) for line in lines if "GET /json" in line) <= 80
