@@ -23,6 +23,15 @@ The other timed kinds: `call`, `connect`, `dns`, `tls`, `first_byte`, `pool_wait
 custom metrics: `counter`, `gauge`, `rate`, `trend`.
 """
 
+TIMED_KINDS = frozenset({"call", "connect", "dns", "tls", "first_byte", "pool_wait", "trend"})
+"""Kinds that record a distribution and count no requests."""
+
+VALUE_KINDS = frozenset({"counter", "gauge", "rate"})
+"""Kinds that record a number and no distribution."""
+
+CUSTOM_KINDS = VALUE_KINDS | {"trend"}
+"""Kinds of custom metrics, whose unit is the user's."""
+
 OTHER = "(other)"
 """Name of the series into which keys beyond the cap are folded."""
 
@@ -55,6 +64,12 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """Shortest text that says which series this is, for tables."""
         what = self.name or self.url
         return f"{self.method} {what}" if self.method else what
+
+    @property
+    def other(self) -> SeriesKey:
+        """The series that takes this key's place beyond the cap: one per kind and phase."""
+        unit = "" if self.kind in CUSTOM_KINDS else "us"
+        return SeriesKey(kind=self.kind, unit=unit, name=OTHER, phase=self.phase)
 
 
 class HistogramDelta(msgspec.Struct, array_like=True):
@@ -95,6 +110,8 @@ class SeriesDelta(msgspec.Struct, array_like=True):
     """Second sends after a stale keep-alive connection (part of `sent`)."""
     value_sum: float = 0.0
     """counter: increase; gauge: last value; rate: number of true values (`ok` counts all)."""
+    unexpected_statuses: dict[int, int] = {}
+    """Statuses of the `http_errors`, a part of `statuses`."""
 
 
 class SessionCounts(msgspec.Struct):

@@ -1,0 +1,314 @@
+"""Sparse histograms in HDR bucket layout: recording one interval, adding intervals up, reading.
+
+Owns the bucket arithmetic (1 us to 24 h, 3 significant digits, the layout of HdrHistogram with a
+sub-bucket count of 2048) and the figures that are read from it. Percentiles, minimum and maximum
+are those that the hdrhistogram package would give for the same values: a percentile is the highest
+value that its bucket stands for. Must not know series, frames or who records.
+
+A full HdrHistogram of this range has 28,672 counters; most intervals touch some dozens. Hence the
+dictionaries: bucket -> count, with exact sum, minimum and maximum beside them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from operator import lt
+from typing import Final
+
+from chaperon_engine.metrics.model import HistogramDelta
+from chaperon_engine.metrics.snapshot import HEATMAP_EDGES_US, PERCENTILES, Percentiles
+
+MAX_US: Final = 86_400_000_000
+"""24 hours in microseconds: the highest value that is told apart; what is above is saturated."""
+
+THIN_SAMPLES: Final = 10
+"""A percentile with fewer samples than this above it is thin: chance decides its value."""
+
+_UNSET_MIN: Final = MAX_US + 1
+_TICKS_PER_HALF: Final = 5
+
+
+def bucket_index(value_us: int) -> int:
+    """Bucket of a value from 0 to MAX_US. The recorder has this formula inline.
+
+    Values below 2048 have a bucket each; above, each doubling has 1024 buckets.
+    """
+    shift = (value_us | 2047).bit_length() - 11
+    return (shift << 10) + (value_us >> shift)
+
+
+MAX_INDEX: Final = bucket_index(MAX_US)
+_EDGE_INDICES: Final = [bucket_index(edge) for edge in HEATMAP_EDGES_US]
+
+
+def lowest_equivalent(index: int) -> int:
+    """The lowest value in microseconds that falls into this bucket."""
+    shift = max((index >> 10) - 1, 0)
+    return (index - (shift << 10)) << shift
+
+
+def highest_equivalent(index: int) -> int:
+    """The highest value in microseconds that falls into this bucket."""
+    shift = max((index >> 10) - 1, 0)
+    return ((index - (shift << 10) + 1) << shift) - 1
+
+
+def median_equivalent(index: int) -> int:
+    """The middle of the values that fall into this bucket, in microseconds."""
+    shift = max((index >> 10) - 1, 0)
+    return ((index - (shift << 10)) << shift) + ((1 << shift) >> 1)
+
+
+class IntervalHistogram:
+    """What one series records between two ticks. Single writer.
+
+    The recorder writes the attributes itself on its hot path (a call would cost more than the
+    recording); `counts` stays the same object for the histogram's whole life.
+    """
+
+    __slots__ = ("counts", "max_us", "min_us", "saturated", "sum_us")
+
+    def __init__(self) -> None:
+        self.counts: defaultdict[int, int] = defaultdict(int)
+        self.sum_us = 0
+        self.min_us = _UNSET_MIN
+        self.max_us = -1
+        self.saturated = 0
+
+    def record(self, value_us: int) -> None:
+        """Count one value; out of the range it is recorded at the border and counted so."""
+        if not 0 <= value_us <= MAX_US:
+            value_us = 0 if value_us < 0 else MAX_US
+            self.saturated += 1
+        shift = (value_us | 2047).bit_length() - 11
+        self.counts[(shift << 10) + (value_us >> shift)] += 1
+        self.sum_us += value_us
+        if value_us > self.max_us:
+            self.max_us = value_us
+        if value_us < self.min_us:
+            self.min_us = value_us
+
+    def take(self) -> HistogramDelta | None:
+        """What was recorded since the last call, or None when nothing was; starts anew."""
+        counts = self.counts
+        if not counts:
+            return None
+        indices = sorted(counts)
+        delta = HistogramDelta(
+            indices=indices,
+            counts=[counts[index] for index in indices],
+            sum_us=self.sum_us,
+            min_us=self.min_us,
+            max_us=self.max_us,
+            saturated=self.saturated,
+        )
+        counts.clear()
+        self.sum_us = 0
+        self.min_us = _UNSET_MIN
+        self.max_us = -1
+        self.saturated = 0
+        return delta
+
+
+class CumulativeHistogram:
+    """Intervals added up. Merging is exact: any split of the values gives the same figures."""
+
+    __slots__ = ("_ordered", "count", "counts", "max_us", "min_us", "saturated", "sum_us")
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.count = 0
+        self.sum_us = 0
+        self.min_us = _UNSET_MIN
+        """Exact; above the range while empty."""
+        self.max_us = -1
+        """Exact; -1 while empty."""
+        self.saturated = 0
+        self._ordered: tuple[list[int], list[int]] | None = None
+
+    def add(self, delta: HistogramDelta) -> None:
+        """Add one interval, which must be valid (see `check_delta`)."""
+        counts = self.counts
+        if counts:
+            get = counts.get
+            for index, amount in zip(delta.indices, delta.counts, strict=True):
+                counts[index] = get(index, 0) + amount
+        else:
+            counts.update(zip(delta.indices, delta.counts, strict=True))
+        self.count += sum(delta.counts)
+        self._extend(delta.sum_us, delta.min_us, delta.max_us, delta.saturated)
+
+    def merge(self, other: CumulativeHistogram) -> None:
+        """Add everything that another histogram holds."""
+        counts = self.counts
+        for index, amount in other.counts.items():
+            counts[index] = counts.get(index, 0) + amount
+        self.count += other.count
+        self._extend(other.sum_us, other.min_us, other.max_us, other.saturated)
+
+    def _extend(self, sum_us: int, min_us: int, max_us: int, saturated: int) -> None:
+        self.sum_us += sum_us
+        self.min_us = min(self.min_us, min_us)
+        self.max_us = max(self.max_us, max_us)
+        self.saturated += saturated
+        self._ordered = None
+
+    def delta(self) -> HistogramDelta | None:
+        """All of it as one interval, or None when empty."""
+        if not self.count:
+            return None
+        indices = self._order()[0]
+        return HistogramDelta(
+            indices=list(indices),
+            counts=[self.counts[index] for index in indices],
+            sum_us=self.sum_us,
+            min_us=self.min_us,
+            max_us=self.max_us,
+            saturated=self.saturated,
+        )
+
+    def _order(self) -> tuple[list[int], list[int]]:
+        """Ascending bucket indices, and how many values lie in each bucket or below."""
+        if self._ordered is None:
+            indices = sorted(self.counts)
+            counts = self.counts
+            self._ordered = indices, list(accumulate([counts[index] for index in indices]))
+        return self._ordered
+
+    @property
+    def mean_us(self) -> float:
+        """Exact mean in microseconds; 0 when empty."""
+        return self.sum_us / self.count if self.count else 0.0
+
+    @property
+    def lowest_us(self) -> int:
+        """The minimum at the resolution of all other figures; 0 when empty."""
+        return lowest_equivalent(bucket_index(self.min_us)) if self.count else 0
+
+    @property
+    def highest_us(self) -> int:
+        """The maximum at the resolution of all other figures, so that no percentile passes it."""
+        return highest_equivalent(bucket_index(self.max_us)) if self.max_us > 0 else 0
+
+    def value_at(self, percentile: float) -> int:
+        """Microseconds at a percentile from 0 to 100; 0 when empty."""
+        if not self.count:
+            return 0
+        indices, below = self._order()
+        index = indices[bisect_left(below, target_count(percentile, self.count))]
+        return highest_equivalent(index) if percentile else lowest_equivalent(index)
+
+    def values_at(self, percentiles: Iterable[float]) -> list[int]:
+        """Microseconds at each of these percentiles."""
+        return [self.value_at(percentile) for percentile in percentiles]
+
+    def percentiles(self) -> Percentiles:
+        """The figures that stand in tables."""
+        if not self.count:
+            return Percentiles()
+        p50, p75, p90, p95, p99, p99_9 = self.values_at((50.0, 75.0, 90.0, 95.0, 99.0, 99.9))
+        return Percentiles(
+            count=self.count,
+            min=self.lowest_us,
+            mean=self.mean_us,
+            p50=p50,
+            p75=p75,
+            p90=p90,
+            p95=p95,
+            p99=p99,
+            p99_9=p99_9,
+            max=self.highest_us,
+        )
+
+    def thin(self) -> list[str]:
+        """Field names of the export percentiles with fewer than 10 samples above them."""
+        count = self.count
+        return [
+            percentile_field(percentile)
+            for percentile in PERCENTILES
+            if count and count - target_count(percentile, count) < THIN_SAMPLES
+        ]
+
+    def spectrum(self) -> list[tuple[float, int]]:
+        """(percentile, microseconds) with five steps for each halving of what remains to 100."""
+        if not self.count:
+            return []
+        points: list[tuple[float, int]] = []
+        remaining = 100.0
+        while remaining * self.count >= 100.0 and remaining > 1e-7:
+            step = remaining / 2 / _TICKS_PER_HALF
+            for tick in range(_TICKS_PER_HALF):
+                percentile = 100.0 - remaining + tick * step
+                points.append((percentile, self.value_at(percentile)))
+            remaining /= 2
+        points.append((100.0, self.value_at(100.0)))
+        return points
+
+    def heat_rows(self) -> list[int]:
+        """Counts for the rows of HEATMAP_EDGES_US; the first also holds what is faster."""
+        if not self.count:
+            return [0] * len(HEATMAP_EDGES_US)
+        indices, below = self._order()
+        ends = [bisect_left(indices, edge) for edge in _EDGE_INDICES[1:]]
+        sums = [below[end - 1] if end else 0 for end in ends] + [self.count]
+        return [upper - lower for lower, upper in zip([0, *sums], sums, strict=False)]
+
+    def above(self, value_us: int) -> int:
+        """How many values lie in a higher bucket than this value."""
+        indices, below = self._order()
+        position = bisect_right(indices, bucket_index(min(max(value_us, 0), MAX_US)))
+        return self.count - (below[position - 1] if position else 0)
+
+
+def target_count(percentile: float, count: int) -> int:
+    """Rank of the value at a percentile, from 1; rounds as HdrHistogram does."""
+    return max(int(min(percentile, 100.0) * count / 100 + 0.5), 1)
+
+
+def percentile_field(percentile: float) -> str:
+    """Name of a percentile's field in exports: `p50`, `p99_9`."""
+    return f"p{percentile:g}".replace(".", "_")
+
+
+def merged(deltas: Iterable[HistogramDelta | None]) -> CumulativeHistogram:
+    """A histogram of these intervals."""
+    histogram = CumulativeHistogram()
+    for delta in deltas:
+        if delta is not None:
+            histogram.add(delta)
+    return histogram
+
+
+def check_delta(delta: HistogramDelta) -> int:
+    """The number of values in an interval that came over a wire.
+
+    Raises ValueError with the reason when it is none that a recorder could have made.
+    """
+    indices, counts = delta.indices, delta.counts
+    if not indices:
+        raise ValueError("histogram without a bucket")
+    if len(indices) != len(counts):
+        raise ValueError(f"histogram has {len(indices)} buckets and {len(counts)} counts")
+    if indices[0] < 0 or indices[-1] > MAX_INDEX:
+        raise ValueError(f"bucket out of range 0..{MAX_INDEX}")
+    if not _ascending(indices):
+        raise ValueError("buckets do not ascend")
+    if min(counts) < 1:
+        raise ValueError("bucket with a count below 1")
+    total = sum(counts)
+    if not 0 <= delta.min_us <= delta.max_us <= MAX_US:
+        raise ValueError("minimum and maximum are not in order or out of range")
+    if bucket_index(delta.min_us) != indices[0] or bucket_index(delta.max_us) != indices[-1]:
+        raise ValueError("minimum or maximum lies outside the recorded buckets")
+    if not delta.min_us * total <= delta.sum_us <= delta.max_us * total:
+        raise ValueError("sum does not fit minimum, maximum and count")
+    if not 0 <= delta.saturated <= total:
+        raise ValueError("more values saturated than recorded")
+    return total
+
+
+def _ascending(indices: Sequence[int]) -> bool:
+    return all(map(lt, indices, indices[1:]))

@@ -1,0 +1,369 @@
+"""What one worker records for one series: the hot path of the measurement.
+
+Owns counting and interval histograms of a series between two ticks. Must not know frames, other
+series or the cap (`recorder` does). HttpSeries writes its counters to shared memory as well, so
+that they outlive the process.
+
+A request costs one `sent` and one `completed`; both write plain attributes and dictionaries and
+call nothing but the integer's own `bit_length`. The bucket formula therefore stands here twice
+more (`histogram.bucket_index` explains it).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final, TypeVar
+
+from chaperon_engine.metrics.counters import (
+    BYTES_IN,
+    BYTES_OUT,
+    FAILED,
+    HTTP_ERRORS,
+    OK,
+    RETRIES,
+    SENT,
+    SLOT_WORDS,
+    WorkerCounters,
+)
+from chaperon_engine.metrics.histogram import MAX_US, IntervalHistogram, merged
+from chaperon_engine.metrics.model import SeriesDelta, SeriesKey
+
+_K = TypeVar("_K", str, int)
+
+
+class HttpSeries:
+    """Requests of one series in one worker. `ok + failed + in flight = sent` at every moment.
+
+    A request calls `sent` once and then exactly one of `completed` and `failed`, on the same
+    object, so that it ends in the series (and phase) in which it began.
+    """
+
+    __slots__ = (
+        "_at",
+        "_errors",
+        "_expected",
+        "_failures",
+        "_first_byte",
+        "_in_at",
+        "_ok_at",
+        "_out_at",
+        "_sent_at",
+        "_statuses",
+        "_taken",
+        "_unexpected",
+        "_unexpected_statuses",
+        "_words",
+        "bytes_in",
+        "bytes_out",
+        "failed_count",
+        "http_errors",
+        "id",
+        "key",
+        "ok_count",
+        "retries",
+        "sent_count",
+    )
+
+    def __init__(
+        self, key: SeriesKey, number: int, counters: WorkerCounters, first_byte: IntervalHistogram
+    ) -> None:
+        self.key = key
+        self.id = number
+        """Number within the worker, and of its slot in shared memory."""
+        self.sent_count = 0
+        self.ok_count = 0
+        self.failed_count = 0
+        self.http_errors = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.retries = 0
+        self._expected = IntervalHistogram()
+        self._unexpected = IntervalHistogram()
+        self._failures = IntervalHistogram()
+        self._first_byte = first_byte
+        self._statuses: defaultdict[int, int] = defaultdict(int)
+        self._unexpected_statuses: defaultdict[int, int] = defaultdict(int)
+        self._errors: defaultdict[str, int] = defaultdict(int)
+        self._taken = (0, 0, 0, 0, 0, 0, 0)
+        self._words = counters.words
+        self._at = number * SLOT_WORDS
+        self._sent_at = self._at + SENT
+        self._ok_at = self._at + OK
+        self._in_at = self._at + BYTES_IN
+        self._out_at = self._at + BYTES_OUT
+
+    def sent(self, bytes_out: int) -> None:
+        """A request begins; `bytes_out` is what is handed to the connection for it."""
+        words = self._words
+        self.sent_count = count = self.sent_count + 1
+        words[self._sent_at] = count
+        self.bytes_out = count = self.bytes_out + bytes_out
+        words[self._out_at] = count
+
+    def completed(
+        self,
+        start_ns: int,
+        first_byte_ns: int,
+        end_ns: int,
+        status: int,
+        expected: bool,
+        bytes_in: int,
+    ) -> None:
+        """A complete valid response; times are monotonic, `start_ns` that of the first byte out."""
+        words = self._words
+        self.ok_count = count = self.ok_count + 1
+        words[self._ok_at] = count
+        self.bytes_in = count = self.bytes_in + bytes_in
+        words[self._in_at] = count
+        self._statuses[status] += 1
+        if expected:
+            histogram = self._expected
+        else:
+            histogram = self._unexpected
+            self._unexpected_statuses[status] += 1
+            self.http_errors = count = self.http_errors + 1
+            words[self._at + HTTP_ERRORS] = count
+
+        value = (end_ns - start_ns) // 1000
+        if 0 <= value <= MAX_US:
+            shift = (value | 2047).bit_length() - 11
+            histogram.counts[(shift << 10) + (value >> shift)] += 1
+            histogram.sum_us += value
+            if value > histogram.max_us:
+                histogram.max_us = value
+            if value < histogram.min_us:
+                histogram.min_us = value
+        else:
+            histogram.record(value)
+
+        histogram = self._first_byte
+        value = (first_byte_ns - start_ns) // 1000
+        if 0 <= value <= MAX_US:
+            shift = (value | 2047).bit_length() - 11
+            histogram.counts[(shift << 10) + (value >> shift)] += 1
+            histogram.sum_us += value
+            if value > histogram.max_us:
+                histogram.max_us = value
+            if value < histogram.min_us:
+                histogram.min_us = value
+        else:
+            histogram.record(value)
+
+    def failed(self, start_ns: int, end_ns: int, code: str, bytes_in: int = 0) -> None:
+        """No complete valid response; `code` is that of the ActionError."""
+        words = self._words
+        self.failed_count = count = self.failed_count + 1
+        words[self._at + FAILED] = count
+        if bytes_in:
+            self.bytes_in = count = self.bytes_in + bytes_in
+            words[self._in_at] = count
+        self._errors[code] += 1
+        self._failures.record((end_ns - start_ns) // 1000)
+
+    def retried(self) -> None:
+        """The send that follows is a second one after a stale connection."""
+        self.retries = count = self.retries + 1
+        self._words[self._at + RETRIES] = count
+
+    @property
+    def in_flight(self) -> int:
+        return self.sent_count - self.ok_count - self.failed_count
+
+    def take(self) -> SeriesDelta | None:
+        """What happened since the last call, or None when nothing did."""
+        now = (
+            self.sent_count,
+            self.ok_count,
+            self.failed_count,
+            self.http_errors,
+            self.bytes_in,
+            self.bytes_out,
+            self.retries,
+        )
+        before = self._taken
+        if now == before:
+            return None
+        self._taken = now
+        delta = SeriesDelta(
+            self.id,
+            now[0] - before[0],
+            now[1] - before[1],
+            now[2] - before[2],
+            now[3] - before[3],
+            now[4] - before[4],
+            now[5] - before[5],
+            expected=self._expected.take(),
+            retries=now[6] - before[6],
+        )
+        if delta.ok:
+            delta.statuses = dict(self._statuses)
+            self._statuses.clear()
+        if delta.http_errors:
+            delta.unexpected = self._unexpected.take()
+            delta.unexpected_statuses = dict(self._unexpected_statuses)
+            self._unexpected_statuses.clear()
+        if delta.failed:
+            delta.failures = self._failures.take()
+            delta.errors = dict(self._errors)
+            self._errors.clear()
+        return delta
+
+
+class TimedSeries:
+    """Durations of one series in one worker: call, connect, dns, tls, first_byte, pool_wait, trend.
+
+    A trend holds whole numbers of the metric's own unit instead of microseconds.
+    """
+
+    __slots__ = ("_errors", "_expected", "_failures", "id", "key")
+
+    def __init__(self, key: SeriesKey, number: int) -> None:
+        self.key = key
+        self.id = number
+        self._expected = IntervalHistogram()
+        self._failures = IntervalHistogram()
+        self._errors: defaultdict[str, int] = defaultdict(int)
+
+    @property
+    def histogram(self) -> IntervalHistogram:
+        """Of successes; the recorder's HttpSeries writes to that of `first_byte` itself."""
+        return self._expected
+
+    def record_ns(self, elapsed_ns: int) -> None:
+        """Something took this long and succeeded."""
+        self._expected.record(elapsed_ns // 1000)
+
+    def record(self, value: int) -> None:
+        """A value in the unit of the series (microseconds unless it is a trend)."""
+        self._expected.record(value)
+
+    def failed(self, elapsed_ns: int, code: str) -> None:
+        """It failed after this long; `code` is that of the ActionError."""
+        self._errors[code] += 1
+        self._failures.record(elapsed_ns // 1000)
+
+    def take(self) -> SeriesDelta | None:
+        """What happened since the last call, or None when nothing did."""
+        if not self._expected.counts and not self._errors:
+            return None
+        delta = SeriesDelta(self.id, expected=self._expected.take())
+        if delta.expected is not None:
+            delta.ok = sum(delta.expected.counts)
+        if self._errors:
+            delta.failures = self._failures.take()
+            delta.errors = dict(self._errors)
+            delta.failed = sum(delta.errors.values())
+            self._errors.clear()
+        delta.sent = delta.ok + delta.failed
+        return delta
+
+
+class ValueSeries:
+    """Numbers of one series in one worker: counter, gauge or rate."""
+
+    __slots__ = ("_count", "_is_gauge", "_value", "id", "key")
+
+    def __init__(self, key: SeriesKey, number: int) -> None:
+        self.key = key
+        self.id = number
+        self._count = 0
+        self._value = 0.0
+        self._is_gauge = key.kind == "gauge"
+
+    def record(self, value: float) -> None:
+        """Add to a counter or rate, or set a gauge."""
+        self._count += 1
+        self._value = value if self._is_gauge else self._value + value
+
+    def take(self) -> SeriesDelta | None:
+        """What happened since the last call, or None when nothing did."""
+        if not self._count:
+            return None
+        delta = SeriesDelta(self.id, sent=self._count, ok=self._count, value_sum=self._value)
+        self._count = 0
+        if not self._is_gauge:
+            self._value = 0.0
+        return delta
+
+
+Series = HttpSeries | TimedSeries | ValueSeries
+
+
+def combine(kind: str, number: int, deltas: list[SeriesDelta]) -> SeriesDelta:
+    """Several deltas of one kind as one delta of series `number`. A gauge keeps the last value."""
+    result = SeriesDelta(number, statuses={}, errors={}, unexpected_statuses={})
+    for delta in deltas:
+        result.sent += delta.sent
+        result.ok += delta.ok
+        result.failed += delta.failed
+        result.http_errors += delta.http_errors
+        result.bytes_in += delta.bytes_in
+        result.bytes_out += delta.bytes_out
+        result.retries += delta.retries
+        result.value_sum = (
+            delta.value_sum if kind == "gauge" else result.value_sum + delta.value_sum
+        )
+        add_counts(result.statuses, delta.statuses)
+        add_counts(result.unexpected_statuses, delta.unexpected_statuses)
+        add_counts(result.errors, delta.errors)
+    result.expected = merged(delta.expected for delta in deltas).delta()
+    result.unexpected = merged(delta.unexpected for delta in deltas).delta()
+    result.failures = merged(delta.failures for delta in deltas).delta()
+    return result
+
+
+def add_counts(target: dict[_K, int], amounts: dict[_K, int]) -> None:
+    """Add counts by name to others."""
+    for name, amount in amounts.items():
+        target[name] = target.get(name, 0) + amount
+
+
+class _NullHttp(HttpSeries):
+    """Records nothing: for teardown and for what a metric filter left out."""
+
+    __slots__ = ()
+
+    def sent(self, bytes_out: int) -> None:
+        pass
+
+    def completed(
+        self,
+        start_ns: int,
+        first_byte_ns: int,
+        end_ns: int,
+        status: int,
+        expected: bool,
+        bytes_in: int,
+    ) -> None:
+        pass
+
+    def failed(self, start_ns: int, end_ns: int, code: str, bytes_in: int = 0) -> None:
+        pass
+
+    def retried(self) -> None:
+        pass
+
+
+class _NullTimed(TimedSeries):
+    """Records nothing."""
+
+    __slots__ = ()
+
+    def record_ns(self, elapsed_ns: int) -> None:
+        pass
+
+    def record(self, value: int) -> None:
+        pass
+
+    def failed(self, elapsed_ns: int, code: str) -> None:
+        pass
+
+
+NULL_HTTP: Final[HttpSeries] = _NullHttp(
+    SeriesKey(kind="http"), 0, WorkerCounters(memoryview(bytes(16 * SLOT_WORDS)).cast("Q"), 1),
+    IntervalHistogram(),
+)  # fmt: skip
+"""An HttpSeries that records nothing."""
+
+NULL_TIMED: Final[TimedSeries] = _NullTimed(SeriesKey(kind="call"), 0)
+"""A TimedSeries that records nothing."""
