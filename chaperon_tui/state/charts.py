@@ -1,0 +1,119 @@
+"""Chart data of a run: what the raster draws, from its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaperon_engine import HEATMAP_EDGES_US, SeriesDetail, show_count, show_us
+from chaperon_tui.raster import (
+    Axis,
+    Bar,
+    Line,
+    Row,
+    bar_rows,
+    heatmap,
+    line_chart,
+    linear_axis,
+    log_axis,
+    percentile_axis,
+    time_axis,
+)
+from chaperon_tui.raster.axis import nines
+from chaperon_tui.state.figures import share
+from chaperon_tui.state.history import History, Step
+
+SPANS: tuple[int | None, ...] = (None, 60, 300)
+"""Time spans of the charts: the whole run, the last minute, the last five minutes."""
+
+
+def span_words(span: int | None) -> str:
+    """`whole run`, `last 60 s`, `last 5 min`."""
+    if span is None:
+        return "whole run"
+    return f"last {span} s" if span < 120 else f"last {span // 60} min"
+
+
+def time_range(history: History, planned_s: float | None, span: int | None, width: int) -> Axis:
+    """The x axis: the plan's length while the run is shorter, the span when one is chosen."""
+    ticks = max(2, width // 12)
+    end = float(history.last_s + 1)
+    if span is not None and end > span:
+        return time_axis(end - span, end, ticks)
+    return time_axis(0.0, max(end, planned_s or 0.0, 10.0), ticks)
+
+
+def _middle(step: Step) -> float:
+    return step.start_s + max(step.seconds, 1) / 2
+
+
+def latency_chart(
+    steps: Sequence[Step],
+    x: Axis,
+    width: int,
+    height: int,
+    marks: tuple[float, float] | None = None,
+) -> list[Row]:
+    """p50, p95 and p99 of each second, logarithmic."""
+    known = [step for step in steps if step.count]
+    low = min((step.p50 for step in known), default=1000)
+    high = max((step.p99 for step in known), default=10_000)
+    y = log_axis(max(low, 1), max(high, 1), show_us, max(2, (height - 2) // 2))
+    lines = [
+        Line(name, name, [
+            (_middle(step), float(getattr(step, name)) if step.count else None) for step in steps
+        ])
+        for name in ("p99", "p95", "p50")
+    ]  # fmt: skip
+    return line_chart(lines, x, y, width, height, marks=marks)
+
+
+def rate_chart(
+    steps: Sequence[Step],
+    x: Axis,
+    width: int,
+    height: int,
+    marks: tuple[float, float] | None = None,
+) -> list[Row]:
+    """Requests and failures a second."""
+    sent = [(_middle(step), step.requests / max(step.seconds, 1)) for step in steps]
+    bad = [
+        (_middle(step), (step.failed + step.http_errors) / max(step.seconds, 1)) for step in steps
+    ]
+    top = max((value for _, value in sent), default=0.0)
+    y = linear_axis(max(top * 1.05, 10.0), max(1, min(4, (height - 2) // 2)), show_count)
+    lines = [Line("rate", "req/s", sent)]
+    if any(value for _, value in bad):
+        lines.append(Line("failed", "failed", bad))
+    return line_chart(lines, x, y, width, height, marks=marks)
+
+
+def latency_heatmap(steps: Sequence[Step], x: Axis, width: int, height: int) -> list[Row]:
+    """Responses by latency and second."""
+    columns = [(float(step.start_s), step.heat) for step in steps if step.heat]
+    return heatmap(columns, HEATMAP_EDGES_US, x, width, height, show_us)
+
+
+def spectrum_chart(detail: SeriesDetail, width: int, height: int) -> list[Row]:
+    """Latency by percentile, spread by the nines of the percentile."""
+    points = [(p, v) for p, v in detail.spectrum if p < 100] or detail.spectrum
+    if not points:
+        return []
+    x = percentile_axis(points[-1][0])
+    low = max(1, min(value for _, value in points))
+    y = log_axis(low, max(value for _, value in points), show_us, max(2, (height - 2) // 2))
+    line = Line("p99", "", [(nines(p), float(v)) for p, v in points])
+    return line_chart([line], x, y, width, height)
+
+
+def histogram_bars(detail: SeriesDetail, width: int) -> list[Row]:
+    """Bars over the rows of the heatmap that hold something."""
+    used = [index for index, (_, count) in enumerate(detail.histogram) if count]
+    if not used:
+        return []
+    shown = detail.histogram[used[0] : used[-1] + 1]
+    total = sum(count for _, count in shown)
+    bars = [
+        Bar(f"≥ {show_us(edge)}", count, f"{show_count(count)} {share(count, total):>7}")
+        for edge, count in shown
+    ]
+    return bar_rows(bars, width)

@@ -1,0 +1,214 @@
+"""Figures as people read them: the tiles, the state line and the generator's health.
+
+A percentile with fewer than ten samples above it is marked with `~`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chaperon_engine import (
+    HealthView,
+    Percentiles,
+    Snapshot,
+    Totals,
+    show_bytes,
+    show_count,
+    show_duration,
+    show_us,
+    visible,
+)
+from chaperon_tui.state.store import RunStore
+
+_SHARES = {"p50": 0.5, "p75": 0.25, "p90": 0.1, "p95": 0.05, "p99": 0.01, "p99_9": 0.001}
+_MIN_ABOVE = 10
+
+SIGNS = {"good": "●", "degraded": "▲", "saturated": "■"}
+"""A sign for each verdict, so that it reads without colour."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One big figure."""
+
+    title: str
+    value: str
+    note: str = ""
+    role: str = ""
+    """`bad` when it speaks of failures, else empty."""
+
+
+def percentile(latency: Percentiles, name: str) -> str:
+    """`12.3 ms`, `~12.3 ms` with too few samples above it, `–` without any."""
+    if not latency.count:
+        return "–"
+    value = show_us(getattr(latency, name))
+    share = _SHARES.get(name)
+    is_thin = share is not None and latency.count * share < _MIN_ABOVE
+    return f"~{value}" if is_thin else value
+
+
+def share(part: float, whole: float) -> str:
+    """`0 %`, `0.02 %`, `12 %`; never rounded down to 0 or up to 100."""
+    if not whole or not part:
+        return "0 %"
+    value = 100.0 * part / whole
+    if value < 0.01:
+        return "<0.01 %"
+    if value < 1:
+        return f"{value:.2g} %"
+    if 99.5 <= value < 100:
+        return ">99 %"
+    return f"{value:.0f} %"
+
+
+def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
+    """The six tiles, of the last second or of the whole run."""
+    totals = snapshot.totals
+    latency = snapshot.latency_now if interval else snapshot.latency
+    if interval:
+        rate = snapshot.requests_per_s
+        failed = f"{show_count(snapshot.failed_per_s)}/s"
+        is_failing = snapshot.failed_per_s > 0
+    else:
+        rate = (totals.ok + totals.failed) / snapshot.measured_s if snapshot.measured_s else 0.0
+        failed = show_count(totals.failed)
+        is_failing = totals.failed > 0
+    done = totals.ok + totals.failed
+    note = share(totals.failed, done)
+    if totals.http_errors:
+        note = f"{note} +{show_count(totals.http_errors)} HTTP"
+    return (
+        Tile("Requests/s", show_count(rate), f"{show_count(totals.requests)} sent"),
+        Tile("p50", percentile(latency, "p50"), f"p75 {percentile(latency, 'p75')}"),
+        Tile("p95", percentile(latency, "p95"), f"p90 {percentile(latency, 'p90')}"),
+        Tile("p99", percentile(latency, "p99"), f"max {percentile(latency, 'max')}"),
+        Tile("Failed", failed, note, "bad" if is_failing or totals.http_errors else ""),
+        Tile("In flight", show_count(totals.in_flight),
+             f"{show_count(snapshot.sessions.active)} sessions"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State and progress of a run."""
+
+    title: str
+    state: str
+    """One or two words: `running`, `stopping` ..."""
+    text: str
+    """`6 s of 10 s`."""
+    share: float | None
+    """0 to 1; None if the end is not known."""
+    is_over: bool = False
+
+
+_STATES = {
+    "starting": "starting",
+    "warmup": "warming up",
+    "running": "running",
+    "draining": "draining",
+    "finished": "finished",
+}
+
+
+def progress(store: RunStore) -> Progress:
+    """Where the run stands."""
+    title = visible(store.plan.load_test, 40)
+    snapshot = store.snapshot
+    if store.lost:
+        return Progress(title, "engine lost", "", None, is_over=True)
+    if snapshot is None:
+        return Progress(title, "connecting", "", None)
+    state = _STATES.get(snapshot.state, visible(snapshot.state, 16))
+    if snapshot.state == "finished":
+        state = visible(snapshot.status or "finished", 16)
+    elif store.is_stopping:
+        state = "stopping"
+    elapsed = show_time(snapshot.elapsed_s)
+    if snapshot.planned_s:
+        part = snapshot.elapsed_s / snapshot.planned_s
+        text = f"{elapsed} of {show_time(snapshot.planned_s)}"
+        return Progress(title, state, text, min(part, 1.0), snapshot.state == "finished")
+    done = snapshot.sessions.started - snapshot.sessions.active
+    if snapshot.sessions.planned:
+        part = done / snapshot.sessions.planned
+        text = f"{elapsed} · {show_count(done)} of {show_count(snapshot.sessions.planned)} sessions"
+        return Progress(title, state, text, part, snapshot.state == "finished")
+    return Progress(title, state, elapsed, None, snapshot.state == "finished")
+
+
+def show_time(value_s: float) -> str:
+    """Time since the start, whole seconds: `6 s`, `1m30s`."""
+    if value_s < 60:
+        return f"{int(value_s)} s" if value_s == int(value_s) or value_s >= 1 else "0 s"
+    return show_duration(value_s)
+
+
+@dataclass(frozen=True)
+class HealthLine:
+    """The generator's verdict on itself."""
+
+    verdict: str
+    """`good`, `degraded` or `saturated`: what role it is drawn in."""
+    text: str
+    """The verdict in plain words."""
+    note: str
+    """Figures, for the right side."""
+
+
+_ADVICE = {
+    "degraded": "latencies may include delays of this machine",
+    "saturated": "this machine is the bottleneck, not the target: add workers or lower the load",
+}
+
+
+def health_line(store: RunStore) -> HealthLine:
+    """Health now; after trouble, also the worst so far."""
+    snapshot = store.snapshot
+    if store.lost:
+        return HealthLine("saturated", f"■ {visible(store.lost)}", "")
+    if snapshot is None:
+        return HealthLine("good", "○ Waiting for the engine", "")
+    health = snapshot.health
+    sign = SIGNS.get(health.verdict, "●")
+    if health.verdict in _ADVICE:
+        reason = f": {visible(health.reason, 160)}" if health.reason else ""
+        text = f"{sign} Generator {health.verdict}{reason}; {_ADVICE[health.verdict]}"
+    elif health.worst in _ADVICE:
+        text = f"{sign} Generator good now, {worst_words(health)}"
+    else:
+        text = f"{sign} Generator good"
+    verdict = health.verdict if health.verdict in SIGNS else "good"
+    return HealthLine(verdict, text, load_words(snapshot))
+
+
+def worst_words(health: HealthView) -> str:
+    """`was saturated in 12 % of the time, first after 4 s`."""
+    first, part = health.first_degraded_s, health.degraded_share
+    if health.worst == "saturated":
+        first, part = health.first_saturated_s, health.saturated_share
+    since = "" if first is None else f", first after {show_time(first)}"
+    return f"was {visible(health.worst, 16)} in {share(part, 1.0)} of the time{since}"
+
+
+def load_words(snapshot: Snapshot) -> str:
+    """`CPU 62 % · lag 0.3 ms · 4 workers` of the worst worker."""
+    if not snapshot.workers:
+        return ""
+    cpu = max(worker.cpu for worker in snapshot.workers)
+    lag = max(worker.lag_p99_us for worker in snapshot.workers)
+    lost = sum(worker.state in ("lost", "hung") for worker in snapshot.workers)
+    count = len(snapshot.workers)
+    text = f"CPU {cpu:.0%} · lag {show_us(lag)} · {count} worker{'s' if count > 1 else ''}".replace(
+        "%", " %"
+    )
+    return f"{text}, {lost} lost" if lost else text
+
+
+def traffic_words(totals: Totals) -> str:
+    """`12.3k requests, 4.2 MiB in, 1.1 MiB out`."""
+    return (
+        f"{show_count(totals.requests)} requests, {show_bytes(totals.bytes_in)} in, "
+        f"{show_bytes(totals.bytes_out)} out"
+    )

@@ -1,0 +1,182 @@
+"""The launch form: its fields from a plan, checks while typing, and the request it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from chaperon_engine import LaunchRequest, Plan, count, seconds, show_duration, visible
+
+OVERRIDE_ROWS = 3
+"""Lines for config values that a form begins with."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of the form. The key is unique in it; see `fields` for the kinds of keys."""
+
+    key: str
+    label: str
+    value: str = ""
+    placeholder: str = ""
+    section: str = ""
+
+
+def fields(
+    plan: Plan, remembered: Mapping[str, str], formats: Sequence[str], target: str = ""
+) -> list[Field]:
+    """The fields for a plan, with remembered values in them.
+
+    Keys: `url.SERVICE`, `sessions.POPULATION`, `duration`, `warmup`, `workers`, `tag`, `set.N` for
+    config values, `out.FORMAT` for exports. `target` replaces the base URLs of a demo.
+    """
+    result = [
+        Field(f"url.{service.name}", service.name or "base URL", target or service.base_url,
+              "http://127.0.0.1:8080", "Services")
+        for service in plan.services
+    ]  # fmt: skip
+    result.extend(
+        Field(f"sessions.{population.name}", f"{population.name}", str(population.sessions),
+              "50 or 10k", "Sessions")
+        for population in plan.populations
+    )  # fmt: skip
+    durations = {population.profile.duration_s for population in plan.populations}
+    shared = durations.pop() if len(durations) == 1 else None
+    hint = "as the plan says" if shared is None else ""
+    result += [
+        Field("duration", "Duration", "" if shared is None else _plain(shared),
+              hint or "30s or 1m30s", "Run"),
+        Field("warmup", "Warm-up", _plain(plan.warmup_s) if plan.warmup_s else "", "none", "Run"),
+        Field("workers", "Workers", "", "one a core", "Run"),
+        Field("tag", "Tag", "", "a word in the names of exports", "Run"),
+    ]  # fmt: skip
+    rows = max(OVERRIDE_ROWS, 1 + sum(key.startswith("set.") for key in remembered))
+    result.extend(
+        Field(f"set.{number}", "Set", "", "services.shop.timeout=5s", "Config values")
+        for number in range(rows)
+    )
+    result.extend(
+        Field(f"out.{name}", name.upper() if len(name) < 5 else name.capitalize(), "",
+              "path, or - for the default path; empty: none", "Exports")
+        for name in formats
+    )  # fmt: skip
+    return [
+        Field(each.key, visible(each.label, 40),
+              remembered.get(each.key, each.value)
+              if not (target and each.key.startswith("url.")) else each.value,
+              each.placeholder, each.section)
+        for each in result
+    ]  # fmt: skip
+
+
+def _plain(value_s: float) -> str:
+    """A duration as it is typed."""
+    shown = show_duration(value_s).replace(" ", "").replace("µs", "us")
+    return shown if seconds(shown) == value_s else f"{value_s:g}s"
+
+
+def problem(key: str, value: str) -> str:
+    """What is wrong with a value, one sentence; empty if nothing is."""
+    text = value.strip()
+    kind = key.split(".", 1)[0]
+    try:
+        if kind == "url":
+            return _url_problem(text)
+        if not text:
+            return "Say how many sessions, such as 50." if kind == "sessions" else ""
+        if kind == "sessions" and count(text, "sessions") < 1:
+            return "At least one session is needed."
+        if kind == "workers" and count(text, "workers") < 1:
+            return "At least one worker is needed; leave it empty for one a core."
+        if kind == "duration" and seconds(text) <= 0:
+            return "The duration must be above zero."
+        if kind == "warmup":
+            seconds(text, "warm-up")
+        if kind == "tag" and not all(char.isalnum() or char in "-_." for char in text):
+            return "A tag may hold letters, digits, dot, dash and underscore."
+        if kind == "set":
+            name, sign, _ = text.partition("=")
+            if not sign or not name.strip():
+                return "Write a setting and its value, such as services.shop.timeout=5s."
+    except ValueError as error:
+        shown = visible(error)
+        return f"{shown[0].upper()}{shown[1:]}."
+    return ""
+
+
+def _url_problem(text: str) -> str:
+    if not text:
+        return "Say where the service is, such as http://127.0.0.1:8080."
+    if text != visible(text, 2000) or " " in text:
+        return "A URL holds no blanks and no control characters."
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return "The port must be a number from 1 to 65535, and an IPv6 address stands in brackets."
+    if parts.scheme not in ("http", "https", "ws", "wss"):
+        return "A base URL begins with http:// or https://."
+    if not parts.hostname:
+        return "The URL names no host."
+    if port == 0:
+        return "The port must be a number from 1 to 65535."
+    if parts.query or parts.fragment:
+        return "A base URL has no ? and no #; they belong to the paths of the scenario."
+    return ""
+
+
+def problems(values: Mapping[str, str]) -> dict[str, str]:
+    """All fields with something wrong."""
+    found = {key: problem(key, value) for key, value in values.items()}
+    if not any(found.get(key) for key in ("duration", "warmup")):
+        duration, warmup = values.get("duration", "").strip(), values.get("warmup", "").strip()
+        if duration and warmup and seconds(warmup) >= seconds(duration):
+            found["warmup"] = "The warm-up must be shorter than the duration."
+    return {key: text for key, text in found.items() if text}
+
+
+def request(plan: Plan, base: LaunchRequest, values: Mapping[str, str]) -> LaunchRequest:
+    """What to launch, detached so that it outlives the UI; `values` have no problems."""
+    text = {key: value.strip() for key, value in values.items()}
+    overrides = [value for key, value in text.items() if key.startswith("set.") and value]
+    for service in plan.services:
+        url = text.get(f"url.{service.name}", "")
+        if url and url != service.base_url:
+            name = f"services.{service.name}.base_url" if service.name else "base_url"
+            overrides.append(f"{name}={url}")
+    sessions = {}
+    for population in plan.populations:
+        wanted = text.get(f"sessions.{population.name}", "")
+        if wanted and count(wanted) != population.sessions:
+            sessions[population.name] = count(wanted)
+    exports = {
+        key[4:]: "" if value == "-" else value
+        for key, value in text.items()
+        if key.startswith("out.") and value
+    }
+    return LaunchRequest(
+        file=base.file,
+        name=base.name,
+        overrides=[*base.overrides, *overrides],
+        config_file=base.config_file,
+        sessions={**base.sessions, **sessions},
+        duration_s=_duration(plan, text.get("duration", ""), base.duration_s),
+        iterations=base.iterations,
+        shared_iterations=base.shared_iterations,
+        warmup_s=seconds(text["warmup"]) if text.get("warmup") else base.warmup_s,
+        workers=count(text["workers"]) if text.get("workers") else base.workers,
+        tag=text.get("tag", "") or base.tag,
+        exports={**base.exports, **exports},
+        seed=base.seed,
+        detach=True,
+    )
+
+
+def _duration(plan: Plan, text: str, base_s: float | None) -> float | None:
+    """The typed duration if it differs from the plan's; a plan that ends by itself stays so."""
+    if not text:
+        return base_s
+    wanted = seconds(text)
+    known = {population.profile.duration_s for population in plan.populations}
+    return base_s if known == {wanted} else wanted

@@ -1,0 +1,236 @@
+"""A report as rows and tables: summary, series, sessions, checks, exceptions, time window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaperon_engine import (
+    Distribution,
+    Percentiles,
+    Report,
+    ReportMetric,
+    WindowSummary,
+    show_bytes,
+    show_count,
+    show_duration,
+    show_us,
+    visible,
+)
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.figures import SIGNS, percentile, share, show_time
+from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.tables import ERRORS, error_words, short_path
+
+METRICS = (
+    Column("label", "Series", 0, "left"),
+    Column("count", "Requests", 8),
+    Column("failed", "Failed", 7),
+    Column("http", "HTTP err", 8, from_width=96),
+    Column("p50", "p50", 9),
+    Column("p95", "p95", 9),
+    Column("p99", "p99", 9),
+    Column("p99_9", "p99.9", 9, from_width=110),
+    Column("max", "max", 8, from_width=90),
+)
+
+
+def exact(distribution: Distribution, name: str) -> str:
+    """A percentile of a report, marked with `~` where the report says that samples are few."""
+    if not distribution.count:
+        return "–"
+    value = show_us(getattr(distribution, name))
+    return f"~{value}" if name in distribution.thin else value
+
+
+def status_words(report: Report) -> tuple[str, str]:
+    """How the run ended and the role of that: `✓ complete`, `■ stopped, partial`."""
+    run = report.run
+    sign, role = {
+        "complete": ("✓", "good"), "stopped": ("■", "warn"), "aborted": ("■", "warn"),
+    }.get(run.status, ("✗", "bad"))  # fmt: skip
+    words = [visible(run.status, 16)]
+    if run.partial:
+        words.append("partial")
+        role = "warn" if role == "good" else role
+    if run.recovered:
+        words.append("recovered")
+    return f"{sign} {', '.join(words)}", role
+
+
+def summary_rows(report: Report) -> list[Row]:
+    """The head of the report screen."""
+    run, totals = report.run, report.totals
+    latency = totals.service_time_us
+    words, role = status_words(report)
+    started = visible(run.started_at[:19].replace("T", " "), 20)
+    rows: list[Row] = [
+        (
+            (f"{visible(run.load_test, 50)}  ", "title"),
+            (words, role),
+            (f"  {visible(run.id, 60)} · {started} UTC", "dim"),
+        ),
+        (
+            (f"{show_count(totals.requests)} requests", "value"),
+            (f" in {show_duration(run.measured_s or run.duration_s)}, ", ""),
+            (f"{show_count(totals.requests_per_s)}/s", "value"),
+            (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
+            (f" · {len(run.workers)} worker{'' if len(run.workers) == 1 else 's'}", ""),
+            (f" · warm-up {show_duration(run.warmup_s)} apart" if run.warmup_s else "", "dim"),
+        ),
+        (
+            ("Failed ", ""),
+            (show_count(totals.failed), "bad" if totals.failed else "value"),
+            (f" ({share(totals.failed, totals.requests)}) · HTTP errors ", ""),
+            (show_count(totals.http_errors), "bad" if totals.http_errors else "value"),
+            (f" · in flight at the end {show_count(totals.in_flight)}", ""),
+            (f" · resent {show_count(totals.retries)}" if totals.retries else "", ""),
+        ),
+        (
+            ("Service time  ", ""),
+            *_percentile_runs([
+                (label, exact(latency, name))
+                for label, name in (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"),
+                                    ("p99.9", "p99_9"), ("max", "max"))
+            ]),
+        ),
+        _sessions_row(report),
+        health_row(report),
+    ]  # fmt: skip
+    rows.extend(((f"! {visible(reason)}", "warn"),) for reason in run.reasons[:4])
+    if report.folded_series:
+        text = f"! {show_count(report.folded_series)} series beyond the limit are in (other)"
+        rows.append(((text, "warn"),))
+    missing = sum(worker.missing_latencies for worker in run.workers)
+    if missing:
+        text = f"! {show_count(missing)} latencies died with their worker; counts are complete"
+        rows.append(((text, "warn"),))
+    return rows
+
+
+def _percentile_runs(pairs: Sequence[tuple[str, str]]) -> list[Cell]:
+    runs: list[Cell] = []
+    for label, value in pairs:
+        runs += [(f"{label} ", "dim"), (value, "value"), ("  ", "")]
+    return runs
+
+
+def _sessions_row(report: Report) -> Row:
+    sessions, iterations = report.sessions, report.iterations
+    words = [f"{show_count(sessions.finished)} of {show_count(sessions.planned)} finished"]
+    words += [
+        f"{show_count(number)} {name}"
+        for number, name in (
+            (sessions.failed, "failed"),
+            (sessions.timed_out, "timed out"),
+            (sessions.interrupted, "interrupted"),
+        )
+        if number
+    ]
+    done = f"{show_count(iterations.completed)} completed"
+    if iterations.failed:
+        done += f", {show_count(iterations.failed)} failed"
+    if iterations.interrupted:
+        done += f", {show_count(iterations.interrupted)} interrupted"
+    return ((f"Sessions {', '.join(words)} · iterations {done}", ""),)
+
+
+def health_row(report: Report) -> Row:
+    """The generator's verdict on the run."""
+    health = report.health
+    sign = SIGNS.get(health.verdict, "●")
+    if health.verdict not in ("degraded", "saturated"):
+        note = f" · worst second: lag {show_us(health.lag_p99_us)}, CPU {health.cpu * 100:.0f} %"
+        return ((f"{sign} Generator good", "good"), (note, "dim"))
+    part, first = health.degraded_share, health.first_degraded_s
+    if health.verdict == "saturated":
+        part, first = health.saturated_share, health.first_saturated_s
+    since = "" if first is None else f", first after {show_time(first)}"
+    text = f"{sign} Generator {health.verdict} in {share(part, 1.0)} of the time{since}"
+    reason = f": {visible(health.reason)}" if health.reason else ""
+    return ((text, health.verdict), (reason, ""))
+
+
+def metrics_table(report: Report) -> Table:
+    """All series of the report, the most used first."""
+    rows = [
+        _metric_cells(metric)
+        for metric in sorted(report.metrics, key=lambda m: (m.kind != "http", -m.count))
+    ]
+    return Table.of(METRICS, rows, empty="Nothing was measured.")
+
+
+def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
+    latency = metric.service_time_us
+    what = metric.name or metric.url
+    label = visible(f"{metric.method} {what}".strip(), 200)
+    if metric.kind != "http":
+        label += f" ({visible(metric.kind.replace('_', ' '), 20)})"
+    if metric.phase:
+        label += f" [{visible(metric.phase, 12)}]"
+    http = sum(metric.http_errors.values())
+    return (
+        (label, ""),
+        (show_count(metric.count), ""),
+        (show_count(metric.failed), "bad" if metric.failed else "dim"),
+        (show_count(http), "bad" if http else "dim"),
+        (exact(latency, "p50"), ""),
+        (exact(latency, "p95"), ""),
+        (exact(latency, "p99"), ""),
+        (exact(latency, "p99_9"), ""),
+        (exact(latency, "max"), "dim"),
+    )
+
+
+def problems_table(report: Report) -> Table:
+    """Errors by series, exceptions and checks of a report."""
+    rows: list[tuple[int, tuple[Cell, ...]]] = []
+    for metric in report.metrics:
+        label = visible(f"{metric.method} {metric.name or metric.url}".strip(), 120)
+        for code, number in [
+            *metric.errors.items(), *((f"http_{s}", n) for s, n in metric.http_errors.items()),
+        ]:  # fmt: skip
+            rows.append((number, ((show_count(number), "bad"), (error_words(code), ""),
+                                  ("", "dim"), (label, "dim"))))  # fmt: skip
+    for group in report.exceptions:
+        text = visible(f"{group.type}: {group.message}", 120)
+        where = visible(f"{short_path(group.file)}:{group.line}", 120)
+        rows.append((group.count, ((show_count(group.count), "bad"), (text, ""),
+                                   ("scenario", "dim"), (where, "dim"))))  # fmt: skip
+    rows.sort(key=lambda pair: -pair[0])
+    cells = [row for _, row in rows]
+    for check in sorted(report.checks, key=lambda check: -check.failed):
+        is_bad = check.failed > 0
+        done = check.passed + check.failed
+        words = f"{share(check.failed, done)} failed" if is_bad else "all passed"
+        sign = "✗" if is_bad else "✓"
+        cells.append((
+            (show_count(check.failed if is_bad else check.passed), "bad" if is_bad else "good"),
+            (f"{sign} {visible(check.name, 80)}: {words}", ""), ("check", "dim"),
+            (visible(check.reason or check.session, 120), "dim"),
+        ))  # fmt: skip
+    return Table.of(ERRORS, cells, empty="No errors, no checks.")
+
+
+def window_rows(summary: WindowSummary) -> list[Row]:
+    """Percentiles of a marked time window."""
+    totals = summary.totals
+    length = max(summary.end_s - summary.start_s, 1)
+    head = f"Window {show_time(summary.start_s)} to {show_time(summary.end_s)}: "
+    return [
+        (
+            (head, "heading"),
+            (f"{show_count(totals.requests)} requests", "value"),
+            (f", {show_count(totals.requests / length)}/s · failed ", ""),
+            (show_count(totals.failed), "bad" if totals.failed else "value"),
+            (" · HTTP errors ", ""),
+            (show_count(totals.http_errors), "bad" if totals.http_errors else "value"),
+        ),
+        (("  ", ""), *_percentile_runs(percentile_pairs(summary.latency))),
+    ]
+
+
+def percentile_pairs(latency: Percentiles) -> list[tuple[str, str]]:
+    """Label and value of what a window and a series show."""
+    names = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p99.9", "p99_9"),
+             ("max", "max"))  # fmt: skip
+    return [(label, percentile(latency, name)) for label, name in names]

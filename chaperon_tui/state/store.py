@@ -1,0 +1,49 @@
+"""Folds the snapshots of one run into what the screens show.
+
+One store a run, owned by the app; screens read it and never change it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from chaperon_engine import LogLine, Plan, Snapshot, visible
+from chaperon_tui.state.history import History
+
+LOG_LINES = 2000
+"""Log lines that are kept; older ones are in the run's own log."""
+
+
+class RunStore:
+    """A run as its viewer knows it."""
+
+    def __init__(self, run_id: str, plan: Plan):
+        self.run_id = run_id
+        self.plan = plan
+        self.snapshot: Snapshot | None = None
+        """The newest one."""
+        self.history = History()
+        self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        """Texts have passed `visible`."""
+        self.log_count = 0
+        """Lines that have arrived, also those no longer kept."""
+        self.lost = ""
+        """Why the engine is gone, one sentence; empty while it is there."""
+        self.is_stopping = False
+        """A stop was asked for here."""
+
+    def fold(self, snapshot: Snapshot) -> bool:
+        """Take in a snapshot; True if it brought new seconds, so that charts have to be drawn."""
+        self.snapshot = snapshot
+        for line in snapshot.logs:
+            self.log_count += 1
+            self.log.append(
+                LogLine(line.at_s, visible(line.level, 12), visible(line.source, 40),
+                        visible(line.text))
+            )  # fmt: skip
+        return self.history.extend(snapshot.intervals)
+
+    @property
+    def is_finished(self) -> bool:
+        """The run has ended, or its engine has."""
+        return bool(self.lost) or (self.snapshot is not None and self.snapshot.state == "finished")

@@ -1,0 +1,211 @@
+"""The tables of a run: series, workers, errors and checks, log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaperon_engine import (
+    LogLine,
+    SeriesRow,
+    Snapshot,
+    View,
+    show_bytes,
+    show_count,
+    show_us,
+    visible,
+)
+from chaperon_tui.state.figures import SIGNS, percentile, share
+from chaperon_tui.state.table import Cell, Column, Table
+
+SERIES = (
+    Column("label", "Series", 0, "left", sort="label"),
+    Column("session", "Session", 12, "left", from_width=118),
+    Column("requests", "Requests", 8, sort="requests"),
+    Column("per_s", "/s", 7, sort="per_s"),
+    Column("failed", "Failed", 7, sort="failed"),
+    Column("http_errors", "HTTP err", 9, from_width=100, sort="http_errors"),
+    Column("p50", "p50", 9, sort="p50"),
+    Column("p95", "p95", 9, sort="p95"),
+    Column("p99", "p99", 9, sort="p99"),
+    Column("max", "max", 8, from_width=90, sort="max"),
+    Column("bytes_in", "Bytes in", 9, from_width=130),
+)
+SORTS = tuple(column.sort for column in SERIES if column.sort)
+
+WORKERS = (
+    Column("worker", "#", 3),
+    Column("state", "State", 8, "left"),
+    Column("cpu", "CPU", 6),
+    Column("lag", "Lag p99", 8),
+    Column("per_s", "Req/s", 6),
+    Column("rss", "Memory", 8),
+    Column("core", "Core", 4, from_width=56),
+    Column("pid", "PID", 8, from_width=64),
+    Column("sessions", "Sessions", 8, from_width=74),
+    Column("steal", "Steal", 6, from_width=84),
+    Column("verdict", "Verdict", 12, "left", from_width=60),
+    Column("note", "", 0, "left", from_width=92),
+)
+
+ERRORS = (
+    Column("count", "Count", 6),
+    Column("code", "Error or check", 0, "left"),
+    Column("origin", "Origin", 9, "left", from_width=60),
+    Column("label", "Where", 0, "left", from_width=60),
+)
+
+LOG = (
+    Column("at", "Time", 7),
+    Column("level", "Level", 7, "left"),
+    Column("source", "Source", 14, "left", from_width=70),
+    Column("text", "Message", 0, "left"),
+)
+
+
+def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
+    """One series; kinds other than requests say what they are."""
+    kind = row.key.kind
+    label = visible(row.key.label, 200)
+    if kind != "http":
+        label = f"{label} ({visible(kind.replace('_', ' '), 20)})"
+    if row.key.tags:
+        label += " " + visible(" ".join(f"{k}={v}" for k, v in row.key.tags), 60)
+    if row.key.phase:
+        label += f" [{visible(row.key.phase, 12)}]"
+    latency = row.latency
+    if kind in ("counter", "gauge", "rate") or row.key.unit not in ("", "us"):
+        value = share(row.value, 1.0) if kind == "rate" else show_count(row.value)
+        shown = (value, "–", "–", "–")
+    else:
+        shown = (
+            percentile(latency, "p50"), percentile(latency, "p95"), percentile(latency, "p99"),
+            percentile(latency, "max"),
+        )  # fmt: skip
+    return (
+        (label, ""),
+        (visible(row.key.session, 40), "dim"),
+        (show_count(row.requests or latency.count), ""),
+        (show_count(row.per_s), ""),
+        (show_count(row.failed), "bad" if row.failed else "dim"),
+        (show_count(row.http_errors), "bad" if row.http_errors else "dim"),
+        (shown[0], ""),
+        (shown[1], ""),
+        (shown[2], ""),
+        (shown[3], "dim"),
+        (show_bytes(row.bytes_in), "dim"),
+    )
+
+
+def series_table(snapshot: Snapshot, view: View) -> Table:
+    """The rows that the engine sent for `view`."""
+    return Table(
+        SERIES,
+        tuple(series_cells(row) for row in snapshot.series),
+        offset=view.offset,
+        total=max(snapshot.series_total, view.offset + len(snapshot.series)),
+        sort=view.sort,
+        descending=view.descending,
+        empty=f"No series contains {visible(view.contains, 30)!r}." if view.contains
+        else "No series yet.",
+    )  # fmt: skip
+
+
+def workers_table(snapshot: Snapshot) -> Table:
+    """Every worker now."""
+    rows: list[tuple[Cell, ...]] = []
+    for worker in snapshot.workers:
+        is_bad = worker.state in ("lost", "hung")
+        role = "bad" if is_bad else ""
+        rows.append((
+            (str(worker.worker), "dim"),
+            (visible(worker.state, 12), role),
+            (f"{worker.cpu * 100:.0f} %", "warn" if worker.cpu > 0.85 else ""),
+            (show_us(worker.lag_p99_us), "warn" if worker.lag_p99_us > 10_000 else ""),
+            (show_count(worker.requests_per_s), ""),
+            (show_bytes(worker.rss_bytes), ""),
+            ("–" if worker.core is None else str(worker.core), "dim"),
+            (str(worker.pid), "dim"),
+            (show_count(worker.active_sessions), ""),
+            (f"{worker.steal * 100:.0f} %", "warn" if worker.steal > 0.05 else "dim"),
+            (f"{SIGNS.get(worker.verdict, '●')} {visible(worker.verdict, 12)}", worker.verdict),
+            (visible(worker.note), role),
+        ))  # fmt: skip
+    return Table.of(WORKERS, rows, empty="No worker has reported yet.")
+
+
+def errors_table(snapshot: Snapshot) -> Table:
+    """Errors, then exceptions of scenario code, then checks; failures before what is well."""
+    rows: list[tuple[Cell, ...]] = [
+        ((show_count(error.count), "bad"), (error_words(error.code), ""),
+         (visible(error.origin, 12), "dim"), (visible(error.label, 120), "dim"))
+        for error in snapshot.errors
+    ]  # fmt: skip
+    rows.extend(
+        ((show_count(group.count), "bad"), (visible(f"{group.type}: {group.message}", 120), ""),
+         ("scenario", "dim"), (visible(f"{short_path(group.file)}:{group.line}", 120), "dim"))
+        for group in snapshot.exceptions
+    )  # fmt: skip
+    for check in sorted(snapshot.checks, key=lambda check: -check.failed):
+        done = check.passed + check.failed
+        where = visible(check.reason or check.session, 120)
+        if check.failed:
+            text = f"✗ {visible(check.name, 80)}: {share(check.failed, done)} failed"
+            rows.append(((show_count(check.failed), "bad"), (text, ""), ("check", "dim"),
+                         (where, "dim")))  # fmt: skip
+        else:
+            text = f"✓ {visible(check.name, 80)}: all passed"
+            rows.append(((show_count(check.passed), "good"), (text, ""), ("check", "dim"),
+                         (where, "dim")))  # fmt: skip
+    return Table.of(ERRORS, rows, empty="No errors.")
+
+
+_ERROR_WORDS = {
+    "dns": "name not resolved",
+    "refused": "connection refused",
+    "reset": "connection lost",
+    "connect": "connection failed",
+    "timeout_connect": "timed out connecting",
+    "timeout_tls": "timed out in TLS handshake",
+    "timeout_first_byte": "timed out waiting for first byte",
+    "timeout_total": "timed out",
+    "timeout": "wait in scenario timed out",
+    "tls": "TLS handshake failed",
+    "tls_verification": "certificate not verified",
+    "protocol": "not valid HTTP",
+    "body_cut_short": "body cut short",
+    "too_large": "reply too large",
+    "decode": "body cannot be decoded",
+    "redirect": "redirect refused",
+    "cancelled": "cancelled by scenario",
+    "generator_ports": "this machine: out of ports",
+    "generator_descriptors": "this machine: out of descriptors",
+    "generator_memory": "this machine: out of memory",
+}
+
+
+def error_words(code: str) -> str:
+    """An error class in plain words."""
+    if code.startswith("http_"):
+        return f"HTTP status {visible(code[5:], 10)}"
+    return _ERROR_WORDS.get(code) or visible(code, 60)
+
+
+def log_rows(lines: Sequence[LogLine]) -> list[tuple[Cell, ...]]:
+    """Log lines; their texts have passed `visible` in the store."""
+    roles = {"error": "bad", "warning": "warn", "debug": "dim", "output": "dim"}
+    return [
+        ((f"{line.at_s:.1f}s", "dim"), (line.level, roles.get(line.level, "")),
+         (line.source, "dim"), (line.text, roles.get(line.level, "") if line.level != "output"
+                                else ""))
+        for line in lines
+    ]  # fmt: skip
+
+
+def log_table(lines: Sequence[LogLine]) -> Table:
+    """The kept log lines."""
+    return Table.of(LOG, log_rows(lines), empty="The log is empty.")
+
+
+def short_path(path: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(path.rsplit("/", 2)[-2:])
