@@ -12,6 +12,8 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
 _MULTIPLES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|k|kB|KB|KiB|M|MB|MiB|G|GB|GiB)?")
+_SIZE_PREFIXES = {"k": 1, "K": 1, "M": 2, "G": 3}
 
 
 def seconds(value: Duration, what: str = "duration") -> float:
@@ -65,6 +67,29 @@ def count(value: int | str, what: str = "count") -> int:
         result = float(match[1]) * _MULTIPLES[match[2]]
         if result != int(result):
             raise ValueError(f"{what} is {value!r}, which is not a whole number")
+    if result < 0:
+        raise ValueError(f"{what} must be zero or more, not {value!r}")
+    return int(result)
+
+
+def byte_size(value: int | str, what: str = "size") -> int:
+    """A size in bytes, also as `64KiB` (powers of 1024) or `10MB` (powers of 1000).
+
+    Raises ValueError with one sentence that names `what`.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        result: float = value
+    elif isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if match is None:
+            raise ValueError(f"{what} is {value!r}, expected a size such as 4096, 64KiB or 10MB")
+        unit = match[2] or "B"
+        base = 1024 if "i" in unit else 1000
+        result = float(match[1]) * base ** _SIZE_PREFIXES.get(unit[0], 0)
+        if result != int(result):
+            raise ValueError(f"{what} is {value!r}, which is not a whole number of bytes")
+    else:
+        raise ValueError(f"{what} must be a size such as 4096, 64KiB or 10MB, not {value!r}")
     if result < 0:
         raise ValueError(f"{what} must be zero or more, not {value!r}")
     return int(result)

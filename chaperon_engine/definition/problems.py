@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
@@ -35,6 +36,14 @@ class Problems:
             path = place.path
             line = place.line() if place.line is not None else None
         self.found.append(UserError(message, path=path, line=line))
+
+    def typed(self, place: Place, kind: Callable[[Any, str], Any], value: object, what: str) -> Any:
+        """`value` as `kind` reads it; None and a problem noted when it cannot."""
+        try:
+            return kind(value, what)
+        except ValueError as error:
+            self.add(str(error), place)
+            return None
 
     def finish(self) -> None:
         """Raise UserError when anything was found: one line per problem.

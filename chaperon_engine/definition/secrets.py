@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
 MASK = "***"
@@ -79,6 +80,8 @@ class _Plain:
             if len(value) > _MAX_ITEMS:
                 items.append(f"… {len(value) - _MAX_ITEMS} more")
             return items
+        if isinstance(value, PurePath):
+            return str(value)
         if callable(value):
             return f"<function {getattr(value, '__name__', type(value).__name__)}>"
         return f"<{type(value).__name__}>"

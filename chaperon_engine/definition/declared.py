@@ -1,0 +1,237 @@
+"""A load test as it was declared, as a class, as data or as a bare scenario, in one checked form.
+
+`resolve` merges it with what is said at launch and does not care how it was written.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chaperon_engine.definition import kinds
+from chaperon_engine.definition.config import Known, LayerReader
+from chaperon_engine.definition.loader import line_of
+from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service
+from chaperon_engine.definition.problems import Place, Problems
+from chaperon_engine.definition.sequence import ScenarioSequence, sequence
+from chaperon_engine.definition.settings import POPULATION_FIELDS
+from chaperon_engine.text import visible
+
+
+@dataclass
+class DeclaredPopulation:
+    """A population with its own fields checked and typed, before the launch speaks."""
+
+    scenario: type[Scenario]
+    name: str | None
+    fields: dict[str, Any]
+    """Those of `settings.POPULATION_FIELDS` that are given."""
+    config: object
+    label: str
+    """Words for sentences, as in `the config of <label>`."""
+
+
+@dataclass
+class Declared:
+    """A load test as written in the user's file."""
+
+    name: str
+    file: Path
+    place: Place
+    """Of the class; its label is the load test's name."""
+    doc: str = ""
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Typed service settings by name."""
+    populations: list[DeclaredPopulation] = field(default_factory=list)
+    default_config: object = field(default_factory=dict)
+    warmup_s: float = 0.0
+    is_bare: bool = False
+
+
+def from_load_test(found: type[LoadTest], file: Path, problems: Problems) -> Declared:
+    """Check a LoadTest class."""
+    place = place_of(found, file)
+    name = found.__name__
+    if found.name is not None:
+        name = problems.typed(place, kinds.label, found.name, f"name of {name}") or name
+    declared = Declared(
+        name=name,
+        file=file,
+        place=place,
+        doc=first_paragraph(found),
+        default_config=found.default_config,
+    )
+    declared.services = read_services(found.services, place, problems)
+    warmup = problems.typed(place, kinds.duration, found.warmup, f"warmup of {place.label}")
+    declared.warmup_s = warmup or 0.0
+    scenarios = found.scenarios
+    if not isinstance(scenarios, list | tuple):
+        problems.add(
+            f"scenarios of {place.label} must be a list, not {type(scenarios).__name__}", place
+        )
+        return declared
+    if not scenarios:
+        problems.add(
+            f"{place.label} has no scenarios; add scenarios = [Population(MyScenario)]", place
+        )
+    for number, item in enumerate(scenarios, 1):
+        population = from_population(item, f"scenario {number} of {place.label}", place, problems)
+        if population is not None:
+            declared.populations.append(population)
+    return declared
+
+
+def from_scenario(found: type[Scenario], file: Path, problems: Problems) -> Declared:
+    """A bare scenario: one session of it, the service still to be said."""
+    place = place_of(found, file)
+    population = from_population(found, f"scenario {found.__name__}", place, problems)
+    return Declared(
+        name=found.__name__,
+        file=file,
+        place=place,
+        doc=first_paragraph(found),
+        populations=[population] if population is not None else [],
+        is_bare=True,
+    )
+
+
+def read_services(raw: object, place: Place, problems: Problems) -> dict[str, dict[str, Any]]:
+    """Typed settings of the `services` of a load test: `Service` objects, or tables as data."""
+    if not isinstance(raw, Mapping):
+        problems.add(
+            f"services of {place.label} must be a table of names and services, "
+            f"not {type(raw).__name__}",
+            place,
+        )
+        return {}
+    reader = LayerReader(Known(services=()), problems)
+    services: dict[str, dict[str, Any]] = {}
+    for name, service in raw.items():
+        label = f"services.{visible(name, 80)} of {place.label}"
+        checked = problems.typed(place, kinds.label, name, f"the name of {label}")
+        if checked is None:
+            continue
+        if isinstance(service, Service):
+            table: Mapping[str, Any] = {
+                item.name: getattr(service, item.name)
+                for item in fields(Service)
+                if item.name != "headers" or service.headers != {}
+            }
+        elif isinstance(service, Mapping):
+            table = service
+        else:
+            problems.add(
+                f"{label} must be a Service, not {type(service).__name__}; "
+                'write Service("http://HOST:PORT")',
+                place,
+            )
+            continue
+        services[checked] = reader.service(table, label, place)
+    return services
+
+
+def from_population(
+    item: object, label: str, place: Place, problems: Problems
+) -> DeclaredPopulation | None:
+    """Check one item of `scenarios`; a problem is noted and the rest still checked."""
+    population = item if isinstance(item, Population) else Population(item)  # type: ignore[arg-type]
+    scenario = read_scenario(population.scenario, label, place, problems)
+    if scenario is None:
+        return None
+    name = population.name
+    if name is not None:
+        name = problems.typed(place, kinds.label, name, f"name of {label}")
+    label = f"population '{name or scenario.__name__}'"
+    given = {
+        key: getattr(population, key)
+        for key in POPULATION_FIELDS
+        if getattr(population, key) is not None
+    }
+    return DeclaredPopulation(
+        scenario=scenario,
+        name=name,
+        fields=read_fields(given, label, place, problems),
+        config=population.config,
+        label=label,
+    )
+
+
+def read_fields(
+    given: Mapping[str, Any], label: str, place: Place, problems: Problems
+) -> dict[str, Any]:
+    """Typed fields of a population; a wrong one is noted and left out."""
+    typed = {
+        key: problems.typed(place, POPULATION_FIELDS[key], value, f"{key} of {label}")
+        for key, value in given.items()
+    }
+    return {key: value for key, value in typed.items() if value is not None}
+
+
+def read_scenario(
+    found: object, label: str, place: Place, problems: Problems
+) -> type[Scenario] | None:
+    """A scenario class or a list of them, checked to be one that can run."""
+    if isinstance(found, Sequence) and not isinstance(found, str) and found:
+        parts = [read_scenario(part, label, place, problems) for part in found]
+        whole = [part for part in parts if part is not None]
+        return sequence(whole) if len(whole) == len(parts) else None
+    if isinstance(found, Scenario):
+        name = type(found).__name__
+        problems.add(f"{label} is an object; write the class {name} without brackets", place)
+        return None
+    if not (isinstance(found, type) and issubclass(found, Scenario)):
+        shown = found.__name__ if isinstance(found, type) else kinds.shown(found)
+        problems.add(
+            f"{label} must be a Scenario class, a list of them or a Population, not {shown}", place
+        )
+        return None
+    _check_methods(found, place, problems)
+    return found
+
+
+def place_of(found: type, file: Path) -> Place:
+    """The place of a class; it may have come from another module than `file`."""
+    source = getattr(sys.modules.get(found.__module__), "__file__", None)
+    return Place(found.__name__, Path(source) if source else file, partial(line_of, found))
+
+
+def first_paragraph(found: type) -> str:
+    """First paragraph of a class's own docstring, on one line."""
+    doc = inspect.cleandoc(found.__dict__.get("__doc__") or "")
+    return visible(" ".join(doc.split("\n\n")[0].split()), 500)
+
+
+def _check_methods(found: type[Scenario], place: Place, problems: Problems) -> None:
+    if issubclass(found, ScenarioSequence):
+        return
+    own = place_of(found, place.path) if place.path is not None else place
+    if found.run is Scenario.run:
+        problems.add(
+            f"scenario {found.__name__} has no run; add 'async def run(self, session)'", own
+        )
+    for name in ("init", "run", "teardown"):
+        method = getattr(found, name)
+        if inspect.isasyncgenfunction(method):
+            problems.add(f"{name} of scenario {found.__name__} must not use 'yield'", own)
+        elif inspect.isfunction(method) and not _may_be_awaited(method):
+            problems.add(f"{name} of scenario {found.__name__} must be 'async def'", own)
+    try:
+        inspect.signature(found).bind()
+    except TypeError:
+        problems.add(
+            f"scenario {found.__name__} takes arguments in __init__; a session makes it without "
+            "any, so give values in the config instead",
+            own,
+        )
+    except ValueError:
+        pass  # No signature to look at.
+
+
+def _may_be_awaited(method: Any) -> bool:
+    # A decorator may wrap a coroutine function in a plain one: only a bare `def` is surely wrong.
+    return inspect.iscoroutinefunction(method) or hasattr(method, "__wrapped__")

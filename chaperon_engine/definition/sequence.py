@@ -1,0 +1,67 @@
+"""`[A, B]` as one scenario: run in order, what A assigned is config for B."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from chaperon_engine.definition.model import Scenario
+
+if TYPE_CHECKING:
+    from chaperon_engine.session import Session
+
+
+class ScenarioSequence(Scenario):
+    """Base of the classes that `sequence` makes.
+
+    A part's `init` runs once per session, right before its first `run`, so that it finds what the
+    parts before it assigned in its config; the first one's runs in the session's `init`. Every part
+    that began is torn down at the end, in order.
+    """
+
+    parts: ClassVar[tuple[type[Scenario], ...]] = ()
+
+    def __init__(self) -> None:
+        self._scenarios = [part() for part in self.parts]
+        self._begun = 0
+
+    async def init(self, session: Session) -> None:
+        """Prepare the first part."""
+        await self._begin(session)
+
+    async def run(self, session: Session) -> None:
+        """Run every part once."""
+        for number, scenario in enumerate(self._scenarios):
+            if number > 0:
+                session.set_config(**dict(session.assigned))
+            if number >= self._begun:
+                await self._begin(session)
+            await scenario.run(session)
+
+    async def teardown(self, session: Session) -> None:
+        """Tear down every part that began; the first error is raised after the last of them."""
+        failure: Exception | None = None
+        for scenario in self._scenarios[: self._begun]:
+            try:
+                await scenario.teardown(session)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _begin(self, session: Session) -> None:
+        number = self._begun
+        self._begun += 1
+        try:
+            await self._scenarios[number].init(session)
+        except Exception:
+            self._begun = number
+            raise
+
+
+def sequence(scenarios: Sequence[type[Scenario]]) -> type[ScenarioSequence]:
+    """A scenario class that runs `scenarios` in order; named `A+B`."""
+    parts = tuple(scenarios)
+    name = "+".join(part.__name__ for part in parts)
+    docs = [part.__doc__ for part in parts if part.__doc__]
+    return type(name, (ScenarioSequence,), {"parts": parts, "__doc__": docs[0] if docs else None})
