@@ -80,16 +80,28 @@ class IntervalHistogram:
 
     def record(self, value_us: int) -> None:
         """Count one value; out of the range it is recorded at the border and counted so."""
+        if value_us > self.max_us or value_us < self.min_us:
+            value_us = self.widen(value_us)
+        if value_us < 2048:
+            self.counts[value_us] += 1
+        else:
+            shift = value_us.bit_length() - 11
+            self.counts[(shift << 10) + (value_us >> shift)] += 1
+        self.sum_us += value_us
+
+    def widen(self, value_us: int) -> int:
+        """Make a new extreme known; gives the value to record, which lies within the range.
+
+        Only a new extreme can be out of range: so the common case is spared that comparison.
+        """
         if not 0 <= value_us <= MAX_US:
             value_us = 0 if value_us < 0 else MAX_US
             self.saturated += 1
-        shift = (value_us | 2047).bit_length() - 11
-        self.counts[(shift << 10) + (value_us >> shift)] += 1
-        self.sum_us += value_us
         if value_us > self.max_us:
             self.max_us = value_us
         if value_us < self.min_us:
             self.min_us = value_us
+        return value_us
 
     def take(self) -> HistogramDelta | None:
         """What was recorded since the last call, or None when nothing was; starts anew."""
@@ -99,7 +111,7 @@ class IntervalHistogram:
         indices = sorted(counts)
         delta = HistogramDelta(
             indices=indices,
-            counts=[counts[index] for index in indices],
+            counts=list(map(counts.__getitem__, indices)),
             sum_us=self.sum_us,
             min_us=self.min_us,
             max_us=self.max_us,

@@ -6,7 +6,7 @@ that they outlive the process.
 
 A request costs one `sent` and one `completed`; both write plain attributes and dictionaries and
 call nothing but the integer's own `bit_length`. The bucket formula therefore stands here twice
-more (`histogram.bucket_index` explains it).
+more (`histogram.bucket_index` explains it); below 2048 a value is its own bucket.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chaperon_engine.metrics.counters import (
     SLOT_WORDS,
     WorkerCounters,
 )
-from chaperon_engine.metrics.histogram import MAX_US, IntervalHistogram, merged
+from chaperon_engine.metrics.histogram import IntervalHistogram, merged
 from chaperon_engine.metrics.model import SeriesDelta, SeriesKey
 
 _K = TypeVar("_K", str, int)
@@ -52,6 +52,7 @@ class HttpSeries:
         "_taken",
         "_unexpected",
         "_unexpected_statuses",
+        "_usual_status",
         "_words",
         "bytes_in",
         "bytes_out",
@@ -81,6 +82,8 @@ class HttpSeries:
         self._unexpected = IntervalHistogram()
         self._failures = IntervalHistogram()
         self._first_byte = first_byte
+        self._usual_status = 0
+        """Most replies of a series have one status: it is not counted but follows from the rest."""
         self._statuses: defaultdict[int, int] = defaultdict(int)
         self._unexpected_statuses: defaultdict[int, int] = defaultdict(int)
         self._errors: defaultdict[str, int] = defaultdict(int)
@@ -115,7 +118,8 @@ class HttpSeries:
         words[self._ok_at] = count
         self.bytes_in = count = self.bytes_in + bytes_in
         words[self._in_at] = count
-        self._statuses[status] += 1
+        if status != self._usual_status:
+            self._statuses[status] += 1
         if expected:
             histogram = self._expected
         else:
@@ -125,29 +129,25 @@ class HttpSeries:
             words[self._at + HTTP_ERRORS] = count
 
         value = (end_ns - start_ns) // 1000
-        if 0 <= value <= MAX_US:
-            shift = (value | 2047).bit_length() - 11
-            histogram.counts[(shift << 10) + (value >> shift)] += 1
-            histogram.sum_us += value
-            if value > histogram.max_us:
-                histogram.max_us = value
-            if value < histogram.min_us:
-                histogram.min_us = value
+        if value > histogram.max_us or value < histogram.min_us:
+            value = histogram.widen(value)
+        if value < 2048:
+            histogram.counts[value] += 1
         else:
-            histogram.record(value)
+            shift = value.bit_length() - 11
+            histogram.counts[(shift << 10) + (value >> shift)] += 1
+        histogram.sum_us += value
 
         histogram = self._first_byte
         value = (first_byte_ns - start_ns) // 1000
-        if 0 <= value <= MAX_US:
-            shift = (value | 2047).bit_length() - 11
-            histogram.counts[(shift << 10) + (value >> shift)] += 1
-            histogram.sum_us += value
-            if value > histogram.max_us:
-                histogram.max_us = value
-            if value < histogram.min_us:
-                histogram.min_us = value
+        if value > histogram.max_us or value < histogram.min_us:
+            value = histogram.widen(value)
+        if value < 2048:
+            histogram.counts[value] += 1
         else:
-            histogram.record(value)
+            shift = value.bit_length() - 11
+            histogram.counts[(shift << 10) + (value >> shift)] += 1
+        histogram.sum_us += value
 
     def failed(self, start_ns: int, end_ns: int, code: str, bytes_in: int = 0) -> None:
         """No complete valid response; `code` is that of the ActionError."""
@@ -196,8 +196,7 @@ class HttpSeries:
             retries=now[6] - before[6],
         )
         if delta.ok:
-            delta.statuses = dict(self._statuses)
-            self._statuses.clear()
+            delta.statuses = self._take_statuses(delta.ok)
         if delta.http_errors:
             delta.unexpected = self._unexpected.take()
             delta.unexpected_statuses = dict(self._unexpected_statuses)
@@ -207,6 +206,16 @@ class HttpSeries:
             delta.errors = dict(self._errors)
             self._errors.clear()
         return delta
+
+    def _take_statuses(self, ok: int) -> dict[int, int]:
+        statuses = dict(self._statuses)
+        self._statuses.clear()
+        usual = ok - sum(statuses.values())
+        if usual:
+            statuses[self._usual_status] = usual
+        elif self._usual_status not in statuses:
+            self._usual_status = max(statuses, key=statuses.__getitem__)
+        return statuses
 
 
 class TimedSeries:
