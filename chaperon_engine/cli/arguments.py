@@ -1,0 +1,254 @@
+"""The command line of `chaperon`: options, help, and errors as one sentence.
+
+Must not know what commands do. Numbers and durations are checked here, names of files later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from chaperon_engine import units
+from chaperon_engine.cli.texts import COMMANDS, Command
+from chaperon_engine.errors import UserError
+from chaperon_engine.text import visible
+
+_UNKNOWN_CHOICE = re.compile(r"argument COMMAND: invalid choice: (['\"])(.*?)\1")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises UserError instead of printing usage and exiting with 2."""
+
+    def __init__(self, **settings: Any):
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        unknown = _UNKNOWN_CHOICE.match(message)
+        if unknown is not None:
+            known = ", ".join(name for name in COMMANDS if name != "version")
+            raise UserError(
+                f"there is no command {visible(unknown[2], 60)!r}"
+                f"{_near(unknown[2], COMMANDS) or f'; there are {known}'}"
+            )
+        raise UserError(f"{visible(message, 500)} (see `{self.prog} --help`)")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments as a namespace with `command`. Raises UserError; SystemExit after help."""
+    parser, commands = _build()
+    if not arguments:
+        parser.print_help()
+        raise SystemExit(0)
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown or namespace.command is None:
+        command = commands.get(namespace.command, parser)
+        unknown = unknown or ["--"]
+        wrong = unknown[0].partition("=")[0]
+        if not wrong.startswith("-"):
+            raise UserError(
+                f"{visible(wrong, 100)!r} is one argument too many (see `{command.prog} --help`)"
+            )
+        options = [option for action in command._actions for option in action.option_strings]
+        hint = _near(wrong, options)
+        raise UserError(
+            f"{command.prog} has no option {visible(wrong, 100)}"
+            f"{hint or f' (see `{command.prog} --help`)'}"
+        )
+    return namespace
+
+
+def _near(wrong: str, known: Sequence[str] | dict[str, Any]) -> str:
+    near = difflib.get_close_matches(wrong, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _checked(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`convert` as argparse wants it: its ValueError becomes the message of the option."""
+
+    def converted(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(visible(error)) from None
+
+    return converted
+
+
+_duration = _checked(lambda text: units.seconds(text, "it"))
+_count = _checked(lambda text: units.count(text, "it"))
+
+
+def _positive(text: str) -> int:
+    value = units.count(text, "it")
+    if not value:
+        raise ValueError("it must be 1 or more")
+    return value
+
+
+def _positive_duration(text: str) -> float:
+    value = units.seconds(text, "it")
+    if not value:
+        raise ValueError("it must be more than 0 s")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"it is {text!r}, expected a port from 0 to 65535")
+    return int(text)
+
+
+def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="chaperon",
+        description="Load tests for HTTP and WebSocket services, written as plain async Python.",
+        epilog="`chaperon COMMAND --help` tells more. `chaperon-tui` is the same with a screen.\n\n"
+        "exit codes: 0 done, 1 an export or the engine failed, 104 bad input, 105 interrupted,\n"
+        "107 no session passed its init",
+    )
+    parser.add_argument("--version", action="store_const", const="version", dest="command")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, text in COMMANDS.items():
+        found[name] = _command(commands, name, text)
+    _options_of_run(found["run"])
+    _options_of_quick(found["quick"])
+    _options_of_try(found["try"])
+    found["list"].add_argument("path", nargs="?", metavar="PATH", help="folder or file to look in")
+    _options_of_target(found["target"])
+    _options_of_report(found["report"])
+    _options_of_runs(found["runs"])
+    found["recover"].add_argument("run", metavar="RUN", help="id of the run, or how it begins")
+    return parser, found
+
+
+def _command(commands: Any, name: str, text: Command) -> argparse.ArgumentParser:
+    examples = "".join(f"  {line}\n" for line in text.examples)
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.summary,
+        description=text.description or text.summary.capitalize() + ".",
+        epilog=f"examples:\n{examples}" if examples else None,
+    )
+    command.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return command
+
+
+def _file(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", metavar="FILE[:NAME]", help="scenario file, and which load test or scenario of it"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="A.B=VALUE", help="set a config value"
+    )
+    command.add_argument("--config", metavar="FILE", help="config file in TOML or JSON")
+    command.add_argument(
+        "--no-preflight", action="store_true", help="do not check first that services are reachable"
+    )
+
+
+def _load(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
+    )
+    command.add_argument(
+        "--out",
+        action="append",
+        default=[],
+        metavar="FORMAT[=PATH]",
+        help="write an export: csv, json, timeline; without a path below ./results",
+    )
+    command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
+    command.add_argument("--tag", default="", metavar="T", help="a word that names this run")
+    command.add_argument("--no-pin", action="store_true", help="do not tie workers to cores")
+
+
+def _options_of_run(command: argparse.ArgumentParser) -> None:
+    _file(command)
+    command.add_argument(
+        "--sessions",
+        action="append",
+        default=[],
+        metavar="[NAME=]N",
+        help="sessions of the only population, or of the one of that name",
+    )
+    command.add_argument("--duration", type=_checked(_positive_duration), metavar="D")
+    command.add_argument(
+        "--iterations", type=_checked(_positive), metavar="N", help="of each session"
+    )
+    command.add_argument(
+        "--warmup", type=_duration, metavar="D", help="first part of the run, measured apart"
+    )
+    command.add_argument(
+        "--max-time", type=_checked(_positive_duration), metavar="D", help="absolute end of the run"
+    )
+    _load(command)
+    command.add_argument(
+        "--detach", action="store_true", help="start it, print its id, and leave it alone"
+    )
+
+
+def _options_of_quick(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help="without a scheme http:// is meant")
+    command.add_argument("-c", "--sessions", type=_checked(_positive), default=50, metavar="N")
+    amount = command.add_mutually_exclusive_group()
+    amount.add_argument(
+        "-d", "--duration", type=_checked(_positive_duration), metavar="D", help="default 10s"
+    )
+    amount.add_argument(
+        "-n", "--requests", type=_checked(_positive), metavar="N", help="exactly that many requests"
+    )
+    command.add_argument("-m", "--method", default="", metavar="M", help="default GET, or POST")
+    command.add_argument(
+        "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="repeatable"
+    )
+    command.add_argument("-b", "--body", metavar="BODY|@FILE", help="makes the method POST")
+    command.add_argument(
+        "--timeout", type=_checked(_positive_duration), metavar="T", help="of a request; 30s"
+    )
+    command.add_argument("-k", "--insecure", action="store_true", help="accept any TLS certificate")
+    command.add_argument("--warmup", type=_duration, metavar="D", help="measured apart")
+    _load(command)
+
+
+def _options_of_try(command: argparse.ArgumentParser) -> None:
+    _file(command)
+    command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
+    command.add_argument(
+        "--full", action="store_true", help="show whole headers and up to 4 KiB of bodies"
+    )
+
+
+def _options_of_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=_checked(_port), default=7070, help="default 7070")
+    command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
+
+
+def _options_of_report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run", nargs="?", metavar="RUN", help="id, its beginning, or a path; default the newest"
+    )
+    command.add_argument("--out", action="append", default=[], metavar="FORMAT[=PATH]")
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the exporter, such as separator=';'",
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _options_of_runs(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    remove = actions.add_parser("rm", help="remove runs")
+    remove.add_argument("run", nargs="+", metavar="RUN")
+    prune = actions.add_parser("prune", help="remove old runs")
+    prune.add_argument("--keep", type=_count, metavar="N", help="keep the newest N")
+    prune.add_argument("--older-than", type=_duration, metavar="D", help="such as 7d")
+    for action in (remove, prune):
+        action.add_argument("--debug", action="store_true", help="show tracebacks of errors")

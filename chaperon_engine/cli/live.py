@@ -1,0 +1,41 @@
+"""The line that tells how a run is doing, from a snapshot. Pure."""
+
+from __future__ import annotations
+
+from chaperon_engine.metrics.snapshot import Snapshot
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_count, show_duration, show_us
+
+
+def live_line(snapshot: Snapshot) -> str:
+    """One line, the most important first: it is cut at its end when the terminal is narrow."""
+    totals, latency = snapshot.totals, snapshot.latency_now
+    parts = [f"{snapshot.state} {_progress(snapshot)}"]
+    parts.append(f"{show_count(totals.requests)} requests")
+    parts.append(f"{show_count(snapshot.requests_per_s)}/s")
+    if latency.count:
+        parts.append(f"p50 {show_us(latency.p50)}")
+        parts.append(f"p99 {show_us(latency.p99)}")
+    parts.append(f"{show_count(totals.failed)} failed")
+    if totals.http_errors:
+        parts.append(f"{show_count(totals.http_errors)} HTTP errors")
+    parts.append(f"{show_count(snapshot.sessions.active)} sessions")
+    health = snapshot.health
+    if health.verdict != "good":
+        reason = f" ({visible(health.reason)})" if health.reason else ""
+        parts.insert(1, f"GENERATOR {health.verdict.upper()}{reason}")
+    if snapshot.partial:
+        parts.insert(1, "PARTIAL")
+    return "  ".join(parts)
+
+
+def _progress(snapshot: Snapshot) -> str:
+    elapsed = _clock(snapshot.elapsed_s)
+    if snapshot.planned_s is None:
+        return elapsed
+    return f"{elapsed}/{show_duration(snapshot.planned_s)}"
+
+
+def _clock(elapsed_s: float) -> str:
+    """Whole seconds below a minute: the line must not dance."""
+    return f"{int(elapsed_s)} s" if elapsed_s < 60 else show_duration(elapsed_s)

@@ -1,0 +1,135 @@
+"""From arguments to a LaunchRequest: files, sessions, exports. Raises UserError.
+
+Must not know how a run is executed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaperon_engine import units
+from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.errors import UserError
+from chaperon_engine.text import visible
+
+_SUFFIXES = (".py", ".toml", ".json")
+
+
+def launch_request(arguments: Namespace) -> LaunchRequest:
+    """What `chaperon run` was asked to do."""
+    file, name = scenario_file(arguments.file)
+    return LaunchRequest(
+        file=file,
+        name=name,
+        overrides=arguments.set,
+        config_file=existing_file(arguments.config, "the config file"),
+        sessions=sessions(arguments.sessions),
+        duration_s=arguments.duration,
+        iterations=arguments.iterations,
+        warmup_s=arguments.warmup,
+        workers=arguments.workers,
+        pin=not arguments.no_pin,
+        seed=arguments.seed,
+        tag=arguments.tag,
+        exports=exports(arguments.out),
+        preflight=not arguments.no_preflight,
+        detach=arguments.detach,
+        max_time_s=arguments.max_time,
+    )
+
+
+def scenario_file(text: str) -> tuple[str, str | None]:
+    """(absolute path, name or None) of `FILE[:NAME]`."""
+    if text.startswith(("http://", "https://")):
+        raise UserError(
+            f"{visible(text)} is a URL: `chaperon quick {visible(text)}` loads it without a file"
+        )
+    path, name = Path(text).expanduser(), ""
+    if not path.exists() and ":" in text:
+        file, _, name = text.rpartition(":")
+        path = Path(file).expanduser()
+    if path.is_dir():
+        raise UserError(
+            f"{visible(path)} is a folder: name a file in it; `chaperon list {visible(path)}` "
+            "shows what there is"
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {visible(path)}{_near(path)}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"{visible(path)} is no scenario file: it must end in .py, .toml or .json")
+    return str(path.absolute()), name or None
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in _SUFFIXES]
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(path.name, names, 1)
+    if near:
+        return f"; did you mean {visible(path.parent / near[0])}?"
+    return "; `chaperon list` shows the scenarios"
+
+
+def existing_file(text: str | None, what: str) -> str | None:
+    """The absolute path of a file that must be there."""
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UserError(f"{what} {visible(path)} does not exist")
+    return str(path.absolute())
+
+
+def sessions(values: Sequence[str]) -> dict[str, int]:
+    """`N` and `NAME=N` as LaunchRequest has them."""
+    found: dict[str, int] = {}
+    for value in values:
+        name, equals, number = value.rpartition("=")
+        try:
+            count = units.count(number, "--sessions")
+        except ValueError as error:
+            raise UserError(visible(error)) from None
+        if not count:
+            raise UserError("--sessions must be 1 or more")
+        key = name if equals else "*"
+        if key in found:
+            of = f" of {visible(key)}" if equals else ""
+            raise UserError(f"--sessions{of} is given twice")
+        found[key] = count
+    return found
+
+
+def exports(values: Sequence[str]) -> dict[str, str]:
+    """`FORMAT` and `FORMAT=PATH` as LaunchRequest has them; an unknown format is refused now and
+    not after the run."""
+    found: dict[str, str] = {}
+    for value in values:
+        format, equals, path = value.partition("=")
+        if equals and not path:
+            raise UserError(f"--out {visible(value)} has no path behind the =")
+        _check_format(format)
+        if format in found:
+            raise UserError(f"--out {visible(format)} is given twice")
+        found[format] = _absolute(path) if path else ""
+    return found
+
+
+def _check_format(format: str) -> None:
+    from chaperon_engine import export_formats
+
+    known = export_formats()
+    if format not in known:
+        near = difflib.get_close_matches(format, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UserError(f"there is no export format {visible(format, 60)!r}; {hint}")
+
+
+def _absolute(path: str) -> str:
+    """Absolute; a slash at the end, which says that it is a folder, stays."""
+    absolute = str(Path(path).expanduser().absolute())
+    return absolute + os.sep if path.endswith(("/", os.sep)) else absolute

@@ -1,0 +1,221 @@
+"""`chaperon run`, and what it shares with `chaperon quick`: launch, follow, tell.
+
+Owns: what Ctrl-C means, what is printed while a run goes on and after it. Must not know how a run
+is executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+from chaperon_engine.cli.live import live_line
+from chaperon_engine.cli.requesting import launch_request
+from chaperon_engine.cli.terminal import Terminal
+from chaperon_engine.client import RunClient, exit_code, launch, load_report
+from chaperon_engine.definition.plan import LaunchRequest, Plan
+from chaperon_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EngineError
+from chaperon_engine.export.layout import Style
+from chaperon_engine.export.summary import render
+from chaperon_engine.metrics.model import LogLine
+from chaperon_engine.metrics.snapshot import Snapshot, View
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_count, show_duration
+
+_MAX_LOG_LINES = 20
+"""Log lines shown of one snapshot."""
+_SHOWN_LEVELS = frozenset({"warning", "error", "output"})
+
+
+def run(arguments: Namespace) -> int:
+    """Run a load test, print how it goes and the summary."""
+    return execute(launch_request(arguments))
+
+
+def execute(request: LaunchRequest) -> int:
+    """Launch, follow until the end, print the summary; answers the exit code."""
+    return asyncio.run(_execute(request, Terminal()))
+
+
+async def _execute(request: LaunchRequest, terminal: Terminal) -> int:
+    interrupts = Interrupts(terminal)
+    with interrupts.installed():
+        launching = asyncio.ensure_future(launch(request))
+        interrupts.on_first = launching.cancel
+        try:
+            client = await launching
+        except asyncio.CancelledError:
+            terminal.write("Interrupted before the load began; nothing was measured.")
+            return EXIT_INTERRUPTED
+        async with client:
+            if request.detach:
+                _tell_how_to_attach(client, terminal)
+                return EXIT_OK
+            interrupts.control(client)
+            terminal.write(_headline(client.plan, request))
+            try:
+                last = await follow(client, terminal, interrupts)
+            except _GivenUp:
+                terminal.write(
+                    f"Left the run; `chaperon report {client.run_id}` shows its report when it is "
+                    "there."
+                )
+                return EXIT_INTERRUPTED
+            return _tell_the_end(client.run_id, last, terminal)
+
+
+async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:
+    """Show snapshots as they come; answers the last one."""
+    rate_hz = 4.0 if terminal.is_terminal else 1.0
+    await client.subscribe(View(limit=0), rate_hz=rate_hz)
+    last: Snapshot | None = None
+    next_line = 0.0
+    async for last in interrupts.watched(client):
+        for line in shown_logs(last.logs):
+            terminal.write(line)
+        # At the start and the end snapshots come whenever the state changes.
+        if last.state != "finished" and time.monotonic() >= next_line:
+            next_line = time.monotonic() + 0.9 / rate_hz
+            style: Style = "" if last.health.verdict == "good" else "yellow"
+            terminal.live(live_line(last), style)
+    terminal.clear_live()
+    if last is None or last.state != "finished":
+        raise EngineError(f"the engine of {client.run_id} ended without a report")
+    return last
+
+
+def shown_logs(logs: list[LogLine]) -> list[str]:
+    """What a person wants to see of the log while the run goes on."""
+    wanted = [line for line in logs if line.level in _SHOWN_LEVELS]
+    shown = [
+        f"[{line.at_s:.1f} s {visible(line.source, 60)}] {line.level}: {visible(line.text)}"
+        for line in wanted[:_MAX_LOG_LINES]
+    ]
+    if len(wanted) > _MAX_LOG_LINES:
+        shown.append(f"… {len(wanted) - _MAX_LOG_LINES} more lines of the log")
+    return shown
+
+
+def _headline(plan: Plan, request: LaunchRequest) -> str:
+    parts = []
+    for population in plan.populations:
+        profile = population.profile
+        part = f"{visible(population.name, 60)}: {show_count(population.sessions)} sessions"
+        if profile.shared_iterations is not None:
+            part += f", {profile.shared_iterations:,} iterations together"
+        elif profile.iterations is not None:
+            part += f", {profile.iterations:,} iterations each"
+        elif profile.duration_s is not None:
+            part += f" for {show_duration(profile.duration_s)}"
+        parts.append(part)
+    urls = dict.fromkeys(visible(service.base_url, 100) for service in plan.services)
+    where = f" → {', '.join(urls)}" if urls else ""
+    what = "; ".join(parts[:5]) + (f"; {len(parts) - 5} more" if len(parts) > 5 else "")
+    return f"{visible(plan.load_test, 60)}  {what}{where}"
+
+
+def _tell_how_to_attach(client: RunClient, terminal: Terminal) -> None:
+    terminal.write(
+        f"{client.run_id}\n"
+        f"  watch or stop it:  chaperon-tui attach {client.run_id}\n"
+        f"  its report later:  chaperon report {client.run_id}"
+    )
+
+
+def _tell_the_end(run_id: str, last: Snapshot, terminal: Terminal) -> int:
+    if not last.report_path:
+        raise EngineError("; ".join(last.reasons) or f"the run {run_id} left no report")
+    report = load_report(run_id)
+    files = {"report": last.report_path, **last.exports}
+    terminal.write(render(report, width=terminal.width, color=terminal.color, files=files))
+    for format, reason in last.export_errors.items():
+        print(f"chaperon: {visible(format, 60)}: {visible(reason, 2000)}", file=sys.stderr)
+    return exit_code(report, export_failed=bool(last.export_errors))
+
+
+class _GivenUp(Exception):
+    """The third interrupt: leave at once."""
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first stops gracefully, the second aborts, the third leaves."""
+
+    def __init__(self, terminal: Terminal):
+        self._terminal = terminal
+        self._count = 0
+        self._client: RunClient | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._given_up = asyncio.Event()
+        self.on_first: Callable[[], object] = lambda: None
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Take the signals over; must be entered in the running loop."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def control(self, client: RunClient) -> None:
+        """From now on interrupts steer this run."""
+        self._client = client
+
+    async def watched(self, client: RunClient) -> AsyncIterator[Snapshot]:
+        """The client's snapshots until a third interrupt, which raises _GivenUp."""
+        snapshots = client.snapshots()
+        leaving = asyncio.ensure_future(self._given_up.wait())
+        coming: asyncio.Task[Snapshot | None] | None = None
+        try:
+            while True:
+                coming = asyncio.create_task(_next(snapshots))
+                await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    raise _GivenUp
+                snapshot = coming.result()
+                if snapshot is None:
+                    return
+                yield snapshot
+        finally:
+            leaving.cancel()
+            if coming is not None:
+                coming.cancel()
+
+    def _interrupt(self) -> None:
+        self._count += 1
+        client = self._client
+        if client is None:
+            self.on_first()
+        elif self._count == 1:
+            self._terminal.write(
+                "Stopping: no new iterations, running ones may end. Ctrl-C again aborts them."
+            )
+            self._steer(client.stop())
+        elif self._count == 2:
+            self._terminal.write("Aborting what is in flight; the report follows.")
+            self._steer(client.abort())
+        else:
+            self._given_up.set()
+
+    def _steer(self, command: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(self._quietly(command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _quietly(self, command: Coroutine[object, object, None]) -> None:
+        # An engine that has gone is told by the end of its snapshots.
+        with contextlib.suppress(EngineError, OSError):
+            await command
+
+
+async def _next(snapshots: AsyncIterator[Snapshot]) -> Snapshot | None:
+    return await anext(snapshots, None)

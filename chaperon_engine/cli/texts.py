@@ -1,0 +1,86 @@
+"""What `--help` says of each command. Pure data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """The help of one command."""
+
+    summary: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "run": Command(
+        "run a load test",
+        "Run a load test on every core, print how it goes and then a summary.\n"
+        "Ctrl-C once stops gracefully, twice aborts; both leave a report.",
+        (
+            "chaperon run scenarios/checkout.py",
+            "chaperon run checkout.py:CheckoutTest --sessions 200 --duration 1m30s",
+            "chaperon run checkout.py --set services.shop.base_url=http://staging:8080",
+            "chaperon run checkout.py --sessions buyers=50 --sessions readers=1k",
+            "chaperon run checkout.py --warmup 5s --out csv --out json=report.json --tag nightly",
+            "chaperon run checkout.py --detach",
+        ),
+    ),
+    "quick": Command(
+        "load one URL, without a scenario",
+        "Load one URL from many sessions, for a time or for a number of requests.\n"
+        "Redirects are not followed.",
+        (
+            "chaperon quick http://127.0.0.1:7070/",
+            "chaperon quick localhost:7070/json -c 100 -d 30s",
+            "chaperon quick https://127.0.0.1:8443/ -n 10k -k",
+            "chaperon quick localhost:7070/echo -b '{\"a\": 1}' "
+            "-H 'Content-Type: application/json'",
+            "chaperon quick localhost:7070/echo -m PUT -b @body.bin --out json=quick.json",
+        ),
+    ),
+    "try": Command(
+        "run one session once and show every exchange",
+        "Run one session once, with every request, response, timing and check: for writing\n"
+        "a scenario.",
+        (
+            "chaperon try scenarios/checkout.py",
+            "chaperon try checkout.py:Checkout --set base_url=http://127.0.0.1:7070",
+        ),
+    ),
+    "list": Command(
+        "list load tests and scenarios",
+        "List the load tests and scenarios in ./scenarios, your own folder and the bundled\n"
+        "ones, or in PATH. Their code is not run.",
+        ("chaperon list", "chaperon list tests/load"),
+    ),
+    "target": Command(
+        "serve the bundled target to try things on",
+        "Serve the bundled target: /, /json, /echo, /login, /slow?ms=, /status/N, /flaky?rate=,\n"
+        "/bytes/N, /chunked, /stats (exact counts), /ws/echo.",
+        ("chaperon target", "chaperon target --port 0"),
+    ),
+    "report": Command(
+        "show or export the report of a run",
+        examples=(
+            "chaperon report",
+            "chaperon report 20261121-2057 --out csv=run.csv --option separator=';'",
+            "chaperon report 20261121-2057 --json | jq .totals",
+        ),
+    ),
+    "runs": Command(
+        "list, remove and prune runs",
+        examples=(
+            "chaperon runs",
+            "chaperon runs rm 20261121-2057",
+            "chaperon runs prune --keep 10",
+            "chaperon runs prune --older-than 7d",
+        ),
+    ),
+    "recover": Command(
+        "make the report of a run whose engine was killed",
+        examples=("chaperon recover 20261121-2057",),
+    ),
+    "version": Command("print the version"),
+}
