@@ -1,0 +1,197 @@
+"""Is this frame one that a sound worker could have sent? Nothing that a worker says is believed.
+
+Owns the checks of a frame against itself and against what the same worker sent before. Must not
+know how frames are merged. Messages name the worker and the figure, for the engine's log.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Final
+
+from chaperon_engine.metrics.counters import CounterValues
+from chaperon_engine.metrics.histogram import check_delta
+from chaperon_engine.metrics.model import (
+    HTTP,
+    TIMED_KINDS,
+    VALUE_KINDS,
+    Frame,
+    FrameTotals,
+    HistogramDelta,
+    SeriesDelta,
+    SeriesKey,
+)
+from chaperon_engine.metrics.recorder import MAX_CHECKS, MAX_EXCEPTION_GROUPS, OTHER_SLOTS
+
+_KINDS: Final = TIMED_KINDS | VALUE_KINDS | {HTTP}
+
+
+class FrameError(ValueError):
+    """A frame that no sound worker sends: out of range, inconsistent or out of order."""
+
+
+class ConservationError(FrameError):
+    """The deltas of a worker do not add up to the totals it states."""
+
+
+class WorkerLedger:
+    """What one worker has reported so far: its keys, its requests per series, its totals."""
+
+    def __init__(self, worker: int, max_series: int = 2000) -> None:
+        self.worker = worker
+        self.epoch: int | None = None
+        self.next_seq = 0
+        self.keys: list[SeriesKey] = []
+        self.requests: dict[int, CounterValues] = {}
+        """Cumulative counts of its `http` series by number."""
+        self.totals = FrameTotals()
+        self._max_keys = 2 * max_series + OTHER_SLOTS
+
+    def admit(self, frame: Frame) -> bool:
+        """Check a frame and enter it; False when it is a duplicate of one that was entered.
+
+        Raises FrameError (ConservationError when it is the sums that differ); then nothing was
+        entered.
+        """
+        if self.epoch is not None and frame.epoch != self.epoch:
+            raise self._error(f"epoch {frame.epoch} instead of {self.epoch}")
+        if frame.seq < self.next_seq:
+            return False
+        if frame.seq > self.next_seq:
+            raise self._error(f"frame {frame.seq} where {self.next_seq} was due")
+        if frame.end_ns < frame.start_ns:
+            raise self._error("an interval that ends before it starts")
+        self._check_state(frame)
+        keys = self.keys + self._checked_keys(frame)
+        requests = self._checked_deltas(frame, keys)
+        self.epoch = frame.epoch
+        self.next_seq += 1
+        self.keys = keys
+        self.requests.update(requests)
+        self.totals = frame.totals
+        return True
+
+    def _error(self, problem: str) -> FrameError:
+        return FrameError(f"worker {self.worker} sent {problem}")
+
+    def _check_state(self, frame: Frame) -> None:
+        sessions, iterations, health = frame.sessions, frame.iterations, frame.health
+        counts = (
+            sessions.planned, sessions.started, sessions.finished, sessions.failed,
+            sessions.timed_out, sessions.interrupted, iterations.started, iterations.completed,
+            iterations.failed, iterations.interrupted, health.lag_p99_us, health.lag_max_us,
+            health.gc_us, health.rss_bytes, health.descriptors, frame.dropped_logs,
+            frame.folded_keys,
+        )  # fmt: skip
+        if min(counts) < 0:
+            raise self._error("a negative count")
+        if not (isfinite(health.cpu) and isfinite(health.steal)):
+            raise self._error("health figures that are no numbers")
+        if len(frame.checks) > MAX_CHECKS + 1 or len(frame.exceptions) > MAX_EXCEPTION_GROUPS + 1:
+            raise self._error("more checks or exceptions than a recorder keeps")
+        if any(check.passed < 0 or check.failed < 0 for check in frame.checks):
+            raise self._error("a check with a negative count")
+        if any(group.count < 1 for group in frame.exceptions):
+            raise self._error("an exception that did not occur")
+
+    def _checked_keys(self, frame: Frame) -> list[SeriesKey]:
+        known = len(self.keys)
+        if known + len(frame.new_series) > self._max_keys:
+            raise self._error(f"more than {self._max_keys} series")
+        for expected, (number, key) in enumerate(frame.new_series, start=known):
+            if number != expected:
+                raise self._error(f"series number {number} where {expected} was due")
+            if key.kind not in _KINDS:
+                raise self._error(f"a series of unknown kind {key.kind[:40]!r}")
+        return [key for _, key in frame.new_series]
+
+    def _checked_deltas(self, frame: Frame, keys: list[SeriesKey]) -> dict[int, CounterValues]:
+        requests: dict[int, CounterValues] = {}
+        seen: set[int] = set()
+        measured = CounterValues()
+        for delta in frame.deltas:
+            if not 0 <= delta.id < len(keys):
+                raise self._error(f"a delta of series {delta.id}, which it has not announced")
+            if delta.id in seen:
+                raise self._error(f"two deltas of series {delta.id}")
+            seen.add(delta.id)
+            key = keys[delta.id]
+            try:
+                check_series_delta(key.kind, delta)
+            except ValueError as error:
+                raise self._error(f"a bad delta of series {delta.id}: {error}") from None
+            if key.kind != HTTP:
+                continue
+            change = counts_of(delta)
+            now = requests[delta.id] = self.requests.get(delta.id, CounterValues()) + change
+            if now.in_flight < 0:
+                raise ConservationError(
+                    f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
+                    f"of {now.sent} sent"
+                )
+            if not key.phase:
+                measured += change
+        self._check_totals(frame.totals, measured)
+        return requests
+
+    def _check_totals(self, stated: FrameTotals, change: CounterValues) -> None:
+        before = self.totals
+        for name in ("sent", "ok", "failed", "http_errors", "bytes_in", "bytes_out"):
+            expected = getattr(before, name) + getattr(change, name)
+            if getattr(stated, name) != expected:
+                raise ConservationError(
+                    f"worker {self.worker} states {getattr(stated, name)} {name}, its deltas add "
+                    f"up to {expected}"
+                )
+
+
+def counts_of(delta: SeriesDelta) -> CounterValues:
+    """The request counts of a delta."""
+    return CounterValues(
+        delta.sent,
+        delta.ok,
+        delta.failed,
+        delta.http_errors,
+        delta.bytes_in,
+        delta.bytes_out,
+        delta.retries,
+    )
+
+
+def check_series_delta(kind: str, delta: SeriesDelta) -> None:
+    """Raises ValueError unless counts, histograms and classes of a delta agree."""
+    counts = (
+        delta.sent, delta.ok, delta.failed, delta.http_errors, delta.bytes_in, delta.bytes_out,
+        delta.retries,
+    )  # fmt: skip
+    if min(counts) < 0:
+        raise ValueError("a negative count")
+    if not isfinite(delta.value_sum):
+        raise ValueError("a value that is no number")
+    expected = _count(delta.expected)
+    unexpected = _count(delta.unexpected)
+    failures = _count(delta.failures)
+    if kind in VALUE_KINDS:
+        if expected or unexpected or failures:
+            raise ValueError(f"a histogram in a {kind}")
+        return
+    if expected + unexpected != delta.ok or failures != delta.failed:
+        raise ValueError("counts and histograms differ")
+    if unexpected != delta.http_errors:
+        raise ValueError("http errors and their histogram differ")
+    if _class_sum(delta.errors) != delta.failed:
+        raise ValueError("failures and their classes differ")
+    if _class_sum(delta.unexpected_statuses) != delta.http_errors:
+        raise ValueError("http errors and their statuses differ")
+    if kind == HTTP and _class_sum(delta.statuses) != delta.ok:
+        raise ValueError("responses and their statuses differ")
+
+
+def _count(delta: HistogramDelta | None) -> int:
+    return 0 if delta is None else check_delta(delta)
+
+
+def _class_sum(counts: dict[int, int] | dict[str, int]) -> int:
+    if counts and min(counts.values()) < 1:
+        raise ValueError("a class with a count below 1")
+    return sum(counts.values())
