@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from chaperon_engine.definition import kinds
@@ -200,9 +201,10 @@ def place_of(found: type, file: Path) -> Place:
     return Place(found.__name__, Path(source) if source else file, partial(line_of, found))
 
 
-def first_paragraph(found: type) -> str:
-    """First paragraph of a class's own docstring, on one line."""
-    doc = inspect.cleandoc(found.__dict__.get("__doc__") or "")
+def first_paragraph(found: type | ModuleType) -> str:
+    """First paragraph of the own docstring of a class or module, on one line."""
+    own = vars(found).get("__doc__")
+    doc = inspect.cleandoc(own) if isinstance(own, str) else ""
     return visible(" ".join(doc.split("\n\n")[0].split()), 500)
 
 

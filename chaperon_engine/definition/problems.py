@@ -11,6 +11,8 @@ from typing import Any
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
 
+_MAX_SENTENCE = 600
+
 
 @dataclass(frozen=True)
 class Place:
@@ -30,12 +32,12 @@ class Problems:
         self.found: list[UserError] = []
 
     def add(self, message: str, place: Place | None = None) -> None:
-        """Note one sentence about something at `place`."""
+        """Note one sentence about something at `place`; names in it may be anything."""
         path = line = None
         if place is not None:
             path = place.path
             line = place.line() if place.line is not None else None
-        self.found.append(UserError(message, path=path, line=line))
+        self.found.append(UserError(visible(message, _MAX_SENTENCE), path=path, line=line))
 
     def typed(self, place: Place, kind: Callable[[Any, str], Any], value: object, what: str) -> Any:
         """`value` as `kind` reads it; None and a problem noted when it cannot."""

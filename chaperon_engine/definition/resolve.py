@@ -89,14 +89,18 @@ def _declared(request: LaunchRequest, problems: Problems) -> Declared:
     module = load(path)
     found = choose(module, path, request.name)
     if issubclass(found, LoadTest):
-        return from_load_test(found, path, problems)
-    declared = from_scenario(found, path, problems)
-    load_tests = list(load_tests_of(module).values())
-    if len(load_tests) == 1:
-        # A scenario of a load test is tried against the services it was written for.
-        whole = from_load_test(load_tests[0], path, problems)
-        declared.services, declared.default_config = whole.services, whole.default_config
-        declared.is_bare = not whole.services
+        declared = from_load_test(found, path, problems)
+    else:
+        declared = from_scenario(found, path, problems)
+        load_tests = list(load_tests_of(module).values())
+        if len(load_tests) == 1:
+            # A scenario of a load test is tried against the services it was written for.
+            whole = from_load_test(load_tests[0], path, problems)
+            declared.services, declared.default_config = whole.services, whole.default_config
+            declared.is_bare = not whole.services
+    if not declared.doc:
+        scenarios = [first_paragraph(population.scenario) for population in declared.populations]
+        declared.doc = first_paragraph(module) or next(filter(None, scenarios), "")
     return declared
 
 

@@ -117,8 +117,8 @@ class _Reader:
             for ancestor in reversed(list(self._lineage(node))):
                 scenarios = self._scenarios(ancestor) or scenarios
                 services = self._services(ancestor) or services
-            first = self._classes.get(scenarios[0]) if scenarios else None
-            doc = doc or self._doc or (_doc_of(first) if first is not None else "")
+            docs = [_doc_of(self._classes[name]) for name in scenarios if name in self._classes]
+            doc = doc or self._doc or next(filter(None, docs), "")
         else:
             doc = doc or self._doc
         return FoundClass(node.name, node.lineno, is_load_test, doc, scenarios, services)
