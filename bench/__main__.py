@@ -1,0 +1,46 @@
+"""`python -m bench`: the commands of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main() -> int:
+    """Run one benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("setup", help="install the peers from PyPI under bench/.peers")
+    compare = commands.add_parser("peers", help="compare the generators")
+    compare.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    compare.add_argument("--seconds", type=float, default=4.0, help="measured seconds a run (4)")
+    compare.add_argument("--only", default="", help="names of peers, separated by commas")
+    memory = commands.add_parser("memory", help="memory of an idle session with a connection")
+    memory.add_argument("--few", type=int, default=200, help="sessions of the small run (200)")
+    memory.add_argument("--many", type=int, default=2200, help="sessions of the large run (2200)")
+    startup = commands.add_parser("startup", help="import, --help and first paint of the UI")
+    startup.add_argument("--runs", type=int, default=9, help="starts of each kind (9)")
+    options = parser.parse_args()
+    match options.command:
+        case "setup":
+            from bench.peers import install
+
+            print("\n".join(install()))
+            return 0
+        case "peers":
+            from bench.compare import compare as run_comparison
+
+            names = [name.strip() for name in options.only.split(",") if name.strip()]
+            return run_comparison(options.rounds, options.seconds, names)
+        case "memory":
+            from bench.memory import measure_memory
+
+            return measure_memory(options.few, options.many)
+        case _:
+            from bench.startup import measure_startup
+
+            return measure_startup(options.runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
