@@ -143,9 +143,7 @@ _HOMES: dict[str, str] = {
     ),
     "export": "ExportError Exporter",
     "http": "Response",
-    "metrics.model": (
-        "CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"
-    ),
+    "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
         "ErrorRow HEATMAP_EDGES_US HealthView Interval PERCENTILES Percentiles SeriesDetail "
         "SeriesRow Snapshot Totals View WindowSummary WorkerRow"

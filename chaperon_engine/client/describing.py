@@ -75,7 +75,8 @@ def _read_answer(request: LaunchRequest, output: bytes, errors: bytes, code: Any
     except msgspec.MsgspecError:
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise UserError(
-            f"loading the file ended the process (exit status {code}): {visible(last) or 'no word'}",
+            f"loading the file ended the process (exit status {code}): "
+            f"{visible(last) or 'without a word'}",
             path=request.file,
         ) from None
     if answer.error is not None:

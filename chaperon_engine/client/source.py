@@ -32,9 +32,7 @@ def locate(load_test: type[Any] | str | Path) -> tuple[str, str | None]:
             file, name = load_test, ""
         return str(Path(file).expanduser().absolute()), name or None
     if not isinstance(load_test, type):
-        raise UserError(
-            f"run() takes a LoadTest class or a path, not {type(load_test).__name__}"
-        )
+        raise UserError(f"run() takes a LoadTest class or a path, not {type(load_test).__name__}")
     name = load_test.__qualname__
     if not name.isidentifier():
         raise UserError(
@@ -70,9 +68,9 @@ def _write_cells(name: str) -> Path:
 
 def _definitions(cell: str) -> str:
     """The imports, classes, functions and constants of one cell, without what it does."""
-    plain = "\n".join(line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!")))
+    lines = [line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!"))]
     try:
-        tree = ast.parse(plain)
+        tree = ast.parse("\n".join(lines))
     except SyntaxError:
         return ""
     kept = [node for node in tree.body if isinstance(node, _DEFINITIONS) or _is_constant(node)]

@@ -83,10 +83,6 @@ class RunDirectory:
         return self.path / "journal"
 
     @property
-    def counters(self) -> Path:
-        return self.path / "counters"
-
-    @property
     def report(self) -> Path:
         return self.path / "report.json"
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import resource
 import socket
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from chaperon_engine.definition.plan import LaunchRequest, Plan
-from chaperon_engine.errors import EngineError, UserError
+from chaperon_engine.errors import UserError
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.files import write_atomic
 from chaperon_engine.version import __version__
+
+Document = TypeVar("Document")
 
 
 class SteeringAction(msgspec.Struct, kw_only=True):
@@ -124,7 +125,7 @@ def read_launch(directory: RunDirectory) -> LaunchRequest:
     return _read(directory.launch, LaunchRequest)
 
 
-def _read(path: Path, kind: Any) -> Any:
+def _read(path: Path, kind: type[Document]) -> Document:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:

@@ -1,0 +1,363 @@
+"""The run's state machine: events and the time in, actions out. No I/O, no clock of its own.
+
+    starting ── all ready ──> warmup ── warm-up over ──> running ── stop, or time is up ──> draining
+       │                        └────────── any state: all workers done or lost ──────────> finished
+       └── a worker refuses, the barrier's time is up ──> failed start (finished, no load)
+
+How a run is made to end, whatever its workers do:
+stop       at a person's wish, an expired lease, or the absolute end: StopLoad
+abort      at a person's wish, or grace period + margin after the stop or the planned end: AbortLoad
+kill       some seconds after the abort: SIGKILL
+A worker that answers no ping hangs: it is located, and killed after a time; the run goes on.
+
+Times are monotonic seconds; `start_ns` is on the same clock.
+"""
+
+from __future__ import annotations
+
+from chaperon_engine.coordinator.events import (
+    AbortAsked,
+    Action,
+    ApplyFrame,
+    BeginLoad,
+    Event,
+    FinishRun,
+    FromWorkerEvent,
+    HangLocated,
+    KillWorker,
+    Limits,
+    LocateHang,
+    NoteSteering,
+    RefuseRun,
+    Say,
+    Send,
+    StopAsked,
+    Tick,
+    WorkerExited,
+    WorkerIsLost,
+    WorkerState,
+)
+from chaperon_engine.definition.plan import Plan
+from chaperon_engine.protocol.messages import (
+    AbortLoad,
+    FromWorker,
+    Ping,
+    Pong,
+    Start,
+    StopLoad,
+    WorkerDone,
+    WorkerFailed,
+    WorkerFrame,
+    WorkerReady,
+)
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_duration
+
+NO_SESSION_PASSED = "no session passed init"
+
+
+class RunState:
+    """Decides. One per run."""
+
+    def __init__(
+        self, plan: Plan, workers: int, now: float, *, limits: Limits | None = None,
+        max_time_s: float | None = None,
+    ):  # fmt: skip
+        self.plan = plan
+        self.limits = limits or Limits()
+        self.max_time_s = max_time_s
+        self.state = "starting"
+        self.status = ""
+        """Once it is decided: `complete`, `stopped`, `aborted` or `failed`."""
+        self.reasons: list[str] = []
+        self.partial = False
+        self.workers = [WorkerState(number, heard_at=now) for number in range(workers)]
+        self.started_at: float | None = None
+        """Second 0 of the load, monotonic seconds."""
+        self.stopped_at: float | None = None
+        """When iterations stopped starting for another reason than the plan."""
+        self.aborted_at: float | None = None
+        self._began_at = now
+        self._seen_at = now
+        self._located: set[int] = set()
+
+    @property
+    def drain_began_at(self) -> float | None:
+        """When the drain began: at the stop, or when the planned time was up; else None."""
+        planned = self.plan.planned_s
+        ends = [] if self.stopped_at is None else [self.stopped_at]
+        if planned is not None and self.started_at is not None:
+            ends.append(self.started_at + planned)
+        return min(ends, default=None)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do because of `event`."""
+        if self.state == "finished":
+            return []
+        match event:
+            case Tick():
+                actions = self._tick(now)
+            case FromWorkerEvent(worker, message):
+                actions = self._message(self.workers[worker], message, now)
+            case WorkerExited(worker, how):
+                actions = self._exited(self.workers[worker], how)
+            case HangLocated(worker, place):
+                actions = self._hang_located(self.workers[worker], place)
+            case StopAsked(by):
+                actions = self._stop(by, now)
+            case AbortAsked(by):
+                actions = self._abort(by, now)
+        return actions + self._finish_if_over()
+
+    # what workers say
+
+    def _message(self, worker: WorkerState, message: FromWorker, now: float) -> list[Action]:
+        if not worker.alive:
+            return []
+        worker.heard_at = now
+        match message:
+            case WorkerReady(pid=pid, core=core):
+                worker.state, worker.pid, worker.core = "ready", pid, core
+                return self._start_if_ready(now)
+            case WorkerFailed(message=text, user_error=user_error):
+                if self.state == "starting":
+                    return self._refuse(text, user_error)
+                worker.killed = True
+                return [KillWorker(worker.number), *self._lose(worker, text)]
+            case WorkerFrame(frame=frame):
+                worker.frames += 1
+                worker.had_last_frame = worker.had_last_frame or frame.last
+                return [ApplyFrame(frame)]
+            case Pong():
+                return self._answered(worker)
+            case WorkerDone(no_session_passed_init=refused_all):
+                worker.refused_all = refused_all
+                worker.state = "done"
+                worker.hung_at = None
+                return []
+
+    def _start_if_ready(self, now: float) -> list[Action]:
+        if any(worker.state != "ready" for worker in self.workers):
+            return []
+        start_ns = int((now + self.limits.start_delay_s) * 1e9)
+        self.started_at = start_ns / 1e9
+        self.state = "warmup" if self.plan.warmup_s else "running"
+        for worker in self.workers:
+            worker.state = "running"
+        return [
+            BeginLoad(start_ns),
+            *(Send(worker.number, Start(start_ns=start_ns)) for worker in self.workers),
+        ]
+
+    def _answered(self, worker: WorkerState) -> list[Action]:
+        if worker.state != "hung":
+            return []
+        worker.state, worker.note, worker.hung_at = "running", "", None
+        return [Say("warning", f"worker {worker.number} answers again")]
+
+    def _refuse(self, text: str, user_error: bool) -> list[Action]:
+        """The load cannot begin, which is the end of the run."""
+        self.status = "failed"
+        self.reasons.append(text)
+        self.state = "finished"
+        return [RefuseRun(text, user_error), *self._kill_all()]
+
+    def _exited(self, worker: WorkerState, how: str) -> list[Action]:
+        if worker.had_last_frame:
+            worker.state = "done"
+        if not worker.alive:
+            return []
+        if self.state == "starting":
+            return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
+        if worker.hung_at is not None and worker.killed:
+            where = f" at {worker.place}" if worker.place else ""
+            note = f"it hung{where} and was killed"
+        elif worker.killed:
+            note = "it did not end after the abort and was killed"
+        else:
+            note = how
+        return self._lose(worker, note)
+
+    def _lose(self, worker: WorkerState, note: str) -> list[Action]:
+        worker.state, worker.note = "lost", note
+        self.partial = True
+        self.reasons.append(f"worker {worker.number} was lost: {note}")
+        return [
+            WorkerIsLost(worker.number, note),
+            Say("error", f"worker {worker.number} was lost: {note}; the run goes on without it"),
+        ]
+
+    # time
+
+    def _tick(self, now: float) -> list[Action]:
+        if now - self._seen_at > self.limits.blind_after_s:
+            for worker in self.workers:
+                worker.heard_at += now - self._seen_at
+        self._seen_at = now
+        if self.state == "starting":
+            return self._tick_barrier(now)
+        assert self.started_at is not None
+        actions = self._watch_workers(now)
+        actions += self._watch_end(now)
+        begin = self.drain_began_at
+        if begin is not None and now >= begin:
+            self.state = "draining"
+        elif self.state == "warmup" and now >= self.started_at + self.plan.warmup_s:
+            self.state = "running"
+        return actions
+
+    def _tick_barrier(self, now: float) -> list[Action]:
+        late = [worker for worker in self.workers if worker.state == "starting"]
+        waited = now - self._began_at
+        if waited < self.limits.barrier_s / 2:
+            return []
+        if waited < self.limits.barrier_s:
+            return self._locate(late)
+        names = ", ".join(str(worker.number) for worker in late)
+        place = next((worker.place for worker in late if worker.place), "")
+        where = f"; it waits at {place}" if place else ""
+        return self._refuse(
+            f"worker {names} was not ready within {show_duration(self.limits.barrier_s)}{where}",
+            True,
+        )
+
+    def _watch_workers(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for worker in self.workers:
+            if not worker.alive:
+                continue
+            assert self.started_at is not None
+            due = int((now - self.started_at) / self.limits.ping_every_s) + 1
+            if due > worker.pinged:
+                worker.pinged = due
+                actions.append(Send(worker.number, Ping(number=due)))
+            silent = now - worker.heard_at
+            if worker.hung_at is None and silent > self.limits.hung_after_s:
+                worker.hung_at, worker.state = now, "hung"
+                worker.note = f"no answer for {silent:.0f} s"
+                self._located.discard(worker.number)
+                actions.append(Say("warning", f"worker {worker.number} does not answer"))
+                actions += self._locate([worker])
+            elif (
+                worker.hung_at is not None
+                and not worker.killed
+                and now - worker.hung_at > self.limits.kill_after_s
+            ):
+                worker.killed = True
+                actions.append(KillWorker(worker.number))
+        return actions
+
+    def _locate(self, workers: list[WorkerState]) -> list[Action]:
+        fresh = [worker.number for worker in workers if worker.number not in self._located]
+        self._located.update(fresh)
+        return [LocateHang(number) for number in fresh]
+
+    def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
+        if not place or not worker.alive:
+            return []
+        worker.place = visible(place)
+        if worker.hung_at is None:
+            return []
+        worker.note = f"hangs at {worker.place}"
+        return [Say("error", f"worker {worker.number} hangs at {worker.place}")]
+
+    def _watch_end(self, now: float) -> list[Action]:
+        assert self.started_at is not None
+        if self.aborted_at is not None:
+            if now - self.aborted_at > self.limits.abort_s:
+                return self._kill_all()
+            return []
+        began = self.drain_began_at
+        if began is not None:
+            allowed = self.plan.grace_s + self.limits.end_margin_s
+            if now > began + allowed:
+                reason = f"the run did not end within {show_duration(allowed)} after its time"
+                self.partial = True
+                return self._abort("limit", now, reason)
+        if self.stopped_at is None:
+            limit, what = self._absolute_end()
+            if now > self.started_at + limit:
+                return self._stop("limit", now, f"{what} of {show_duration(limit)} was reached")
+        return []
+
+    def _absolute_end(self) -> tuple[float, str]:
+        limits = [(self.limits.max_time_s, "the longest time of a run")]
+        if self.plan.planned_s is not None:
+            limits = []
+        if self.max_time_s is not None:
+            limits.append((self.max_time_s, "the longest time given for this run"))
+        if self.plan.timeout_s is not None:
+            limits.append((self.plan.timeout_s, "the time-out of the load test"))
+        return min(limits, default=(float("inf"), ""))
+
+    # how a run ends
+
+    def _stop(self, by: str, now: float, reason: str = "") -> list[Action]:
+        if self.state == "starting":
+            return self._refuse("the run was stopped before its load began", True)
+        if self.stopped_at is not None or self.aborted_at is not None:
+            return self._abort(by, now) if by == "signal" else []
+        began = self.drain_began_at
+        if began is not None and now >= began and by != "signal":
+            return []
+        self.stopped_at = now
+        self.status = "stopped"
+        self.reasons.append(reason or _STOP_REASONS.get(by, f"stopped by {by}"))
+        return [
+            NoteSteering("stop", by),
+            Say("info", f"stopping: {self.reasons[-1]}"),
+            *self._send_all(StopLoad()),
+        ]
+
+    def _abort(self, by: str, now: float, reason: str = "") -> list[Action]:
+        if self.state == "starting":
+            return self._refuse("the run was aborted before its load began", True)
+        if self.aborted_at is not None:
+            return []
+        self.aborted_at = now
+        if self.stopped_at is None:
+            self.stopped_at = now
+        self.status = "aborted"
+        self.reasons.append(reason or _ABORT_REASONS.get(by, f"aborted by {by}"))
+        return [
+            NoteSteering("abort", by),
+            Say("warning", f"aborting: {self.reasons[-1]}"),
+            *self._send_all(AbortLoad()),
+        ]
+
+    def _send_all(self, message: StopLoad | AbortLoad) -> list[Action]:
+        return [Send(worker.number, message) for worker in self.workers if worker.alive]
+
+    def _kill_all(self) -> list[Action]:
+        actions: list[Action] = []
+        for worker in self.workers:
+            if worker.alive and not worker.killed:
+                worker.killed = True
+                actions.append(KillWorker(worker.number))
+        return actions
+
+    def _finish_if_over(self) -> list[Action]:
+        if self.state in ("starting", "finished"):
+            return []
+        if any(worker.alive for worker in self.workers):
+            return []
+        if all(worker.state == "lost" for worker in self.workers):
+            self.status = "failed"
+            self.reasons.append("all workers were lost")
+        elif all(worker.refused_all for worker in self.workers if worker.state == "done"):
+            self.status = "failed"
+            self.reasons.append(NO_SESSION_PASSED)
+        self.status = self.status or "complete"
+        self.state = "finished"
+        return [FinishRun()]
+
+
+_STOP_REASONS = {
+    "client": "stopped on request",
+    "signal": "stopped by a signal",
+    "lease": "the program that started the run has gone",
+}
+_ABORT_REASONS = {
+    "client": "aborted on request",
+    "signal": "aborted by a signal",
+}

@@ -1,0 +1,223 @@
+"""The journal: an append-only record from which the report can be made again.
+
+Each record is a u32 length and a u32 crc32 (big endian) and that many bytes of msgpack, a tagged
+union. The writer syncs once a second. The reader stops at the first record that is cut short or
+damaged: what a killed engine or a full disk leaves is a torn tail.
+
+Size budget: frames are written as they come until half of the budget is used; then pairs of frames
+of a worker are merged into one, from three quarters on four, and so on up to 64 seconds a frame.
+Counts and percentiles stay exact, only the resolution in time is lost, and, if the engine is
+killed, the seconds that had not been written.
+
+Must not know: how a report is made of it.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from chaperon_engine.errors import UserError
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.protocol.messages import MAX_FRAME_BYTES
+from chaperon_engine.runs.merging import merge_frames
+
+FORMAT = 1
+BUDGET_BYTES = 512 * 1024 * 1024
+MAX_LEVEL = 6
+"""Coarsest resolution: 2 ** 6 ticks a frame."""
+_HEADER_BYTES = 8
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class Record(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Base of all records; the tag is the class name."""
+
+
+class Header(Record, frozen=True, kw_only=True):
+    """First record, written when the load begins."""
+
+    format: int = FORMAT
+    run_id: str
+    start_ns: int
+    """Monotonic time of second 0 of the run."""
+    started_at: str
+    """ISO 8601, UTC; a label."""
+    workers: list[tuple[int, int, int | None]]
+    """(worker, pid, core)."""
+
+
+class FrameRecord(Record, frozen=True, kw_only=True):
+    """One frame of a worker, or several merged. Sequence numbers are the journal's own."""
+
+    frame: Frame
+
+
+class WorkerLost(Record, frozen=True, kw_only=True):
+    """A worker died; its shared counters as they stood then."""
+
+    worker: int
+    at_ns: int
+    note: str
+    sent: int
+    ok: int
+    failed: int
+    http_errors: int
+    bytes_in: int
+    bytes_out: int
+    retries: int
+
+
+class Steered(Record, frozen=True, kw_only=True):
+    """Somebody, or a limit, stopped or aborted the run."""
+
+    at_s: float
+    action: str
+    by: str
+
+
+class Ended(Record, frozen=True, kw_only=True):
+    """Last record of a run whose engine lived to its end."""
+
+    at_s: float
+    status: str
+    partial: bool
+    reasons: list[str]
+
+
+AnyRecord = Header | FrameRecord | WorkerLost | Steered | Ended
+
+
+class JournalWriter:
+    """Appends records; one writer for one file."""
+
+    def __init__(self, path: Path, *, budget_bytes: int = BUDGET_BYTES):
+        self._file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115
+        self._budget_bytes = budget_bytes
+        self._written = 0
+        self._unsynced = False
+        self._level = 0
+        self._pending: dict[int, tuple[Frame, int]] = {}
+        self._sequence: dict[int, int] = {}
+        self._gauges: dict[int, set[int]] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._written
+
+    @property
+    def ticks_per_frame(self) -> int:
+        """Present resolution."""
+        return 1 << self._level
+
+    def append(self, record: AnyRecord) -> None:
+        """Write one record. Frames go through `append_frame`. Raises OSError (a full disk)."""
+        body = _ENCODER.encode(record)
+        head = len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big")
+        self._write_all(head + body)
+        self._unsynced = True
+
+    def append_frame(self, frame: Frame) -> None:
+        """Write one frame, or keep it to be merged when the budget is running out."""
+        for number, key in frame.new_series:
+            if key.kind == "gauge":
+                self._gauges.setdefault(frame.worker, set()).add(number)
+        kept, ticks = self._pending.pop(frame.worker, (None, 0))
+        if kept is not None:
+            gauges = frozenset(self._gauges.get(frame.worker, ()))
+            frame = merge_frames(kept, frame, gauges)
+        ticks += 1
+        if ticks >= self.ticks_per_frame or frame.last:
+            self._write_frame(frame)
+        else:
+            self._pending[frame.worker] = (frame, ticks)
+
+    def flush(self, worker: int | None = None) -> None:
+        """Write the frames that wait to be merged, of one worker or of all."""
+        for number in list(self._pending) if worker is None else [worker]:
+            kept = self._pending.pop(number, None)
+            if kept is not None:
+                self._write_frame(kept[0])
+
+    def sync(self) -> None:
+        """Make what was appended durable. Raises OSError."""
+        if self._unsynced:
+            self._unsynced = False
+            _sync(self._file.fileno())
+
+    def close(self) -> None:
+        """Write what waits, sync and close. Raises OSError; closed in any case."""
+        try:
+            self.flush()
+            self.sync()
+        finally:
+            self._file.close()
+
+    def _write_frame(self, frame: Frame) -> None:
+        seq = self._sequence.get(frame.worker, 0)
+        self._sequence[frame.worker] = seq + 1
+        self.append(FrameRecord(frame=msgspec.structs.replace(frame, seq=seq)))
+        left = self._budget_bytes - self._written
+        while self._level < MAX_LEVEL and left < self._budget_bytes >> (self._level + 1):
+            self._level += 1
+
+    def _write_all(self, data: bytes) -> None:
+        start = self._written
+        view = memoryview(data)
+        try:
+            while view:
+                written = self._file.write(view)
+                view = view[written:]
+        except OSError:
+            # What stands behind a torn record could not be read: leave none in the middle.
+            os.ftruncate(self._file.fileno(), start)
+            self._file.seek(start)
+            raise
+        self._written = start + len(data)
+
+
+class JournalReader:
+    """The readable records of a journal, in order."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._decoder = msgspec.msgpack.Decoder(AnyRecord)
+        self.torn_bytes = 0
+        """Bytes at the end that are no whole record; known after the iteration."""
+
+    def __iter__(self) -> Iterator[AnyRecord]:
+        try:
+            file = open(self._path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be read: {error.strerror}") from None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            position = 0
+            while True:
+                head = file.read(_HEADER_BYTES)
+                length = int.from_bytes(head[:4], "big")
+                if len(head) < _HEADER_BYTES or length > min(MAX_FRAME_BYTES, size - position):
+                    break
+                body = file.read(length)
+                if len(body) < length or zlib.crc32(body) != int.from_bytes(head[4:], "big"):
+                    break
+                try:
+                    record = self._decoder.decode(body)
+                except (msgspec.MsgspecError, RecursionError, ValueError):
+                    break
+                position += _HEADER_BYTES + length
+                yield record
+            self.torn_bytes = size - position
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+_sync = getattr(os, "fdatasync", os.fsync)
+"""macOS has no fdatasync."""
