@@ -16,6 +16,7 @@ from chaperon_engine.cli.texts import COMMANDS, Command
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
 
+_OF_OPTION = re.compile(r"^argument ([^:]+): it ")
 _UNKNOWN_CHOICE = re.compile(r"argument COMMAND: invalid choice: (['\"])(.*?)\1")
 
 
@@ -34,6 +35,7 @@ class _Parser(argparse.ArgumentParser):
                 f"there is no command {visible(unknown[2], 60)!r}"
                 f"{_near(unknown[2], COMMANDS) or f'; there are {known}'}"
             )
+        message = _OF_OPTION.sub(r"\1 ", message)
         raise UserError(f"{visible(message, 500)} (see `{self.prog} --help`)")
 
 
@@ -176,7 +178,12 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
         metavar="[NAME=]N",
         help="sessions of the only population, or of the one of that name",
     )
-    command.add_argument("--duration", type=_checked(_positive_duration), metavar="D")
+    command.add_argument(
+        "--duration",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="how long sessions iterate",
+    )
     command.add_argument(
         "--iterations", type=_checked(_positive), metavar="N", help="of each session"
     )
@@ -194,7 +201,9 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
 
 def _options_of_quick(command: argparse.ArgumentParser) -> None:
     command.add_argument("url", metavar="URL", help="without a scheme http:// is meant")
-    command.add_argument("-c", "--sessions", type=_checked(_positive), default=50, metavar="N")
+    command.add_argument(
+        "-c", "--sessions", type=_checked(_positive), default=50, metavar="N", help="50"
+    )
     amount = command.add_mutually_exclusive_group()
     amount.add_argument(
         "-d", "--duration", type=_checked(_positive_duration), metavar="D", help="default 10s"

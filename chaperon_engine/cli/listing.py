@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaperon_engine import discover
+from chaperon_engine.client import discover
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.errors import EXIT_OK, UserError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import ClassVar
 
 from chaperon_engine import LoadTest, Population, Scenario, Service, Session
 
@@ -22,5 +23,5 @@ class OneRequest(Scenario):
 class Quick(LoadTest):
     """What `chaperon quick` launches; everything comes from its arguments."""
 
-    services = {"target": Service("", max_redirects=0)}
-    scenarios = [Population(OneRequest, name="quick")]
+    services: ClassVar = {"target": Service("", max_redirects=0)}
+    scenarios: ClassVar = [Population(OneRequest, name="quick")]

@@ -120,9 +120,9 @@ def exports(values: Sequence[str]) -> dict[str, str]:
 
 
 def _check_format(format: str) -> None:
-    from chaperon_engine import export_formats
+    from chaperon_engine.export import formats
 
-    known = export_formats()
+    known = formats()
     if format not in known:
         near = difflib.get_close_matches(format, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
