@@ -6,8 +6,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaperon_engine.client import discover
 from chaperon_engine.cli.terminal import Terminal
+from chaperon_engine.client import discover
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.errors import EXIT_OK, UserError
 from chaperon_engine.export.layout import Style, table, wrap
