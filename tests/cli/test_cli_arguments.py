@@ -25,15 +25,15 @@ from chaperon_engine.errors import UserError
         ("run x.py --zzz=5", "chaperon run has no option --zzz (see `chaperon run --help`)"),
         ("run x.py y.py", "'y.py' is one argument too many"),
         ("run", "required: FILE[:NAME] (see `chaperon run --help`)"),
-        ("run x.py --duration soon", "argument --duration: it is 'soon', expected a duration"),
-        ("run x.py --duration 0", "--duration: it must be more than 0 s"),
-        ("run x.py --workers 0", "--workers: it must be 1 or more"),
+        ("run x.py --duration soon", "--duration is 'soon', expected a duration"),
+        ("run x.py --duration 0", "--duration must be more than 0 s"),
+        ("run x.py --workers 0", "--workers must be 1 or more"),
         ("run x.py --workers many", "expected a whole number such as 50, 10k or 1M"),
         ("quick u -n 5 -d 5s", "not allowed with argument"),
         ("target --port 70000", "expected a port from 0 to 65535"),
         ("runs prune --older-than x", "expected a duration"),
         ("runs rmm x", "invalid choice: 'rmm'"),
-        ("--sessions 5", "chaperon has no option --sessions"),
+        ("--sessions", "chaperon has no option --sessions"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_nearest_name(line: str, sentence: str) -> None:
@@ -56,21 +56,8 @@ def test_every_command_explains_itself_with_examples(
 
 
 def test_durations_and_counts_are_read_as_people_write_them() -> None:
-    found = parse(
-        [
-            "run",
-            "x.py",
-            "--duration",
-            "1m30s",
-            "--warmup",
-            "500ms",
-            "--workers",
-            "2",
-            "--max-time",
-            "2h",
-        ]
-    )
-    assert (found.duration, found.warmup, found.workers, found.max_time) == (90, 0.5, 2, 7200)
+    found = parse(["run", "x.py", "--duration", "1m30s", "--warmup", "500ms", "--max-time", "2h"])
+    assert (found.duration, found.warmup, found.max_time) == (90, 0.5, 7200)
     assert parse(["quick", "u", "-n", "10k", "-c", "1k"]).requests == 10_000
 
 
