@@ -1,0 +1,98 @@
+"""What the sessions of one population share within a worker: config, series, log, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chaperon_engine.definition.resolved import ResolvedPopulation
+from chaperon_engine.metrics.model import SeriesKey
+from chaperon_engine.metrics.recorder import NULL_TIMED, Recorder, TimedSeries
+from chaperon_engine.session.failures import FailureLog
+from chaperon_engine.session.labels import MAX_REMEMBERED, ServiceLabels, unmeasured
+from chaperon_engine.session.log import LogBook
+
+UNMEASURED = unmeasured()
+
+
+@dataclass(slots=True, kw_only=True)
+class PopulationContext:
+    """Shared by all sessions of a population in this worker."""
+
+    population: ResolvedPopulation
+    recorder: Recorder
+    book: LogBook
+    seed: int
+    """Of the run."""
+    failures: FailureLog
+    labels: dict[str, ServiceLabels]
+    """By service."""
+    timed: dict[tuple[str, str], TimedSeries]
+    """Series of calls by action and name."""
+
+    @classmethod
+    def of(
+        cls, population: ResolvedPopulation, *, recorder: Recorder, book: LogBook, seed: int
+    ) -> PopulationContext:
+        """The context of a population; nothing of it is recorded yet."""
+        context = cls(
+            population=population,
+            recorder=recorder,
+            book=book,
+            seed=seed,
+            failures=FailureLog(recorder, population.plan.name),
+            labels={},
+            timed={},
+        )
+        for service in population.services:
+            context.labels[service] = ServiceLabels(
+                recorder.http,
+                context.key("http", service=service),
+                skip_query=population.settings.skip_query_params_in_metrics,
+            )
+        return context
+
+    @property
+    def name(self) -> str:
+        """Session name, as a person reads it."""
+        return self.population.settings.session_name or self.population.plan.name
+
+    def key(
+        self,
+        kind: str,
+        *,
+        unit: str = "us",
+        service: str = "",
+        action: str = "",
+        name: str = "",
+        tags: Mapping[str, object] | None = None,
+    ) -> SeriesKey:
+        """A key with the labels that all series of the population have."""
+        return SeriesKey(
+            kind=kind,
+            unit=unit,
+            scenario=self.population.plan.scenario,
+            session=self.population.session_label,
+            service=service,
+            action=action,
+            name=name,
+            tags=tuple(sorted((str(key), str(value)) for key, value in (tags or {}).items())),
+        )
+
+    def call_series(self, action: str, name: str, *, measured: bool) -> TimedSeries:
+        """The series of a measured call."""
+        if not measured:
+            return NULL_TIMED
+        place = (action, name)
+        series = self.timed.get(place)
+        if series is None:
+            series = self.recorder.timed(self.key("call", action=action, name=name))
+            if len(self.timed) < MAX_REMEMBERED:
+                self.timed[place] = series
+        return series
+
+    def forget_series(self) -> None:
+        """Look every series up again: the phase changed, or the run's table is full."""
+        self.timed.clear()
+        for labels in self.labels.values():
+            labels.forget()

@@ -1,0 +1,68 @@
+"""Results and errors that a session keeps for later inspection, a bounded number of each."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from chaperon_engine.http.options import RequestOptions
+from chaperon_engine.http.response import Response
+from chaperon_engine.metrics.recorder import HttpSeries
+from chaperon_engine.session.verbs import Client, Exchange
+
+MAX_KEPT: Final = 20
+"""Of one action, the last ones; and actions."""
+
+
+class Kept:
+    """What one session keeps, by action."""
+
+    __slots__ = ("errors", "results")
+
+    def __init__(self) -> None:
+        self.results: dict[str, deque[Any]] = {}
+        self.errors: dict[str, deque[BaseException]] = {}
+
+    def add_result(self, action: str, result: Any) -> None:
+        _add(self.results, action, result)
+
+    def add_error(self, action: str, error: BaseException) -> None:
+        # Without its traceback, which would keep every frame on its way alive.
+        _add(self.errors, action, error.with_traceback(None))
+
+
+class KeepingClient:
+    """Stands before a session's client when `store_results` is set."""
+
+    def __init__(self, client: Client, kept: Kept) -> None:
+        self._client = client
+        self._kept = kept
+
+    def request(
+        self,
+        service: Any,
+        method: str,
+        path: str,
+        series: HttpSeries,
+        options: RequestOptions | None,
+    ) -> Exchange:
+        exchange = self._client.request(service, method, path, series, options)
+        return self._keep(f"{method} {series.key.name or path}", exchange)
+
+    async def _keep(self, action: str, exchange: Exchange) -> Response:
+        try:
+            response = await exchange
+        except Exception as error:
+            _add(self._kept.errors, action, error)
+            raise
+        self._kept.add_result(action, response)
+        return response
+
+
+def _add(kept: dict[str, deque[Any]], action: str, value: Any) -> None:
+    values = kept.get(action)
+    if values is None:
+        if len(kept) >= MAX_KEPT:
+            return
+        values = kept[action] = deque(maxlen=MAX_KEPT)
+    values.append(value)

@@ -1,0 +1,60 @@
+"""What the worker does with a session between the calls of its scenario."""
+
+from __future__ import annotations
+
+from chaperon_engine.http import HttpClient
+from chaperon_engine.session.assigned import Assigned, copied
+from chaperon_engine.session.config import computed, has_functions
+from chaperon_engine.session.context import UNMEASURED, PopulationContext
+from chaperon_engine.session.kept import Kept, KeepingClient
+from chaperon_engine.session.session import Session
+
+
+def make_session(context: PopulationContext, index: int, http: HttpClient) -> Session:
+    """A session that has not begun; it owns its client."""
+    if not context.population.settings.store_results:
+        return Session(context, index, http)
+    kept = Kept()
+    session = Session(context, index, http, KeepingClient(http, kept))
+    session._kept = kept
+    return session
+
+
+def start_delay_s(session: Session) -> float:
+    """How long the session waits before it begins: config `delay` and `random_delay`."""
+    settings = session._context.population.settings
+    if settings.random_delay_s <= 0:
+        return settings.delay_s
+    return settings.delay_s + session.random.uniform(0.0, settings.random_delay_s)
+
+
+async def compute_config(session: Session) -> None:
+    """Call the functions among the config values; the session gets values of its own."""
+    if has_functions(session._config):
+        session._config = await computed(session._config, session)
+
+
+def refresh(session: Session, assigned: Assigned) -> None:
+    """Begin as if new: no connections, no cookies, and a copy of what `init` assigned."""
+    session._http.reset()
+    session.assigned = copied(assigned)
+
+
+def stop_measuring(session: Session) -> None:
+    """From now on requests are sent and nothing is recorded: for `teardown`."""
+    session._is_measured = False
+    session._labels = UNMEASURED
+    for view in (session._views or {}).values():
+        view._labels = UNMEASURED
+
+
+def keep_error(session: Session, where: str, error: BaseException) -> None:
+    """Keep an error that ended an iteration or the session."""
+    if session._kept is None:
+        session._kept = Kept()
+    session._kept.add_error(where, error)
+
+
+def close(session: Session) -> None:
+    """Abort the session's connections."""
+    session._http.close()

@@ -1,0 +1,159 @@
+"""The HTTP verbs of a session, bound to one of its services.
+
+The hot path of a load test begins here: a bare `session.get("/")` is one dictionary lookup and the
+client's own coroutine, with no coroutine of ours around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
+
+from chaperon_engine.actions.http import (
+    Decoding,
+    RequestKeywords,
+    ResultCallback,
+    options_of,
+    result_of,
+)
+from chaperon_engine.http.options import RequestOptions
+from chaperon_engine.http.response import Response
+from chaperon_engine.http.url import with_params
+from chaperon_engine.metrics.recorder import HttpSeries
+from chaperon_engine.session.labels import ServiceLabels
+
+if TYPE_CHECKING:
+    from chaperon_engine.session.session import Session
+
+Exchange = Coroutine[Any, Any, Response]
+
+
+class Client(Protocol):
+    """The session's HTTP client, or what stands before it to watch."""
+
+    def request(
+        self,
+        service: Any,
+        method: str,
+        path: str,
+        series: HttpSeries,
+        options: RequestOptions | None,
+    ) -> Exchange: ...
+
+
+class HttpVerbs:
+    """Requests to one service. Each returns the response, or raises an ActionError.
+
+    A status of 400 and more is no error: it is counted as an HTTP error unless `expect=` says
+    otherwise. `path` is joined with the service's base URL as text; a full URL is taken as it is.
+    The keywords are those of `RequestKeywords`.
+    """
+
+    __slots__ = ("_client", "_labels", "_service")
+
+    _client: Client
+    _labels: ServiceLabels
+    _service: Any
+    """The client's state of the service."""
+
+    def get(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """GET."""
+        if options:
+            return self._send("GET", path, options)
+        return self._client.request(self._service, "GET", path, self._labels.GET[path], None)
+
+    def post(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """POST."""
+        if options:
+            return self._send("POST", path, options)
+        return self._client.request(self._service, "POST", path, self._labels.POST[path], None)
+
+    def put(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """PUT."""
+        if options:
+            return self._send("PUT", path, options)
+        return self._client.request(self._service, "PUT", path, self._labels.PUT[path], None)
+
+    def patch(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """PATCH."""
+        if options:
+            return self._send("PATCH", path, options)
+        return self._client.request(self._service, "PATCH", path, self._labels.PATCH[path], None)
+
+    def delete(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """DELETE."""
+        if options:
+            return self._send("DELETE", path, options)
+        return self._client.request(self._service, "DELETE", path, self._labels.DELETE[path], None)
+
+    def head(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """HEAD."""
+        if options:
+            return self._send("HEAD", path, options)
+        return self._client.request(self._service, "HEAD", path, self._labels.HEAD[path], None)
+
+    def options(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """OPTIONS."""
+        if options:
+            return self._send("OPTIONS", path, options)
+        return self._client.request(
+            self._service, "OPTIONS", path, self._labels.OPTIONS[path], None
+        )
+
+    def request(self, method: str, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
+        """Any method."""
+        return self._send(method, path, options)
+
+    def _send(self, method: str, path: str, keywords: RequestKeywords) -> Exchange:
+        options = options_of(keywords)
+        series = self._labels.series(
+            method.lower(),
+            method,
+            _shown(path, keywords),
+            keywords.get("name") or "",
+            keywords.get("tags") or {},
+        )
+        exchange = self._client.request(self._service, method, path, series, options)
+        callback = keywords.get("with_result")
+        if callback is None:
+            return exchange
+        return self._hand_over(exchange, callback, keywords.get("decode", False))
+
+    async def _hand_over(
+        self, exchange: Exchange, callback: ResultCallback, decode: Decoding
+    ) -> Response:
+        response = await exchange
+        await self._session.call(callback, result_of(response, decode))
+        return response
+
+    @property
+    def _session(self) -> Session:
+        raise TypeError(f"{type(self).__name__} belongs to no session")
+
+
+class ServiceView(HttpVerbs):
+    """A session's verbs bound to another service; made by `session.service(name)`."""
+
+    __slots__ = ("_owner", "name")
+
+    def __init__(
+        self, owner: Session, name: str, client: Client, service: Any, labels: ServiceLabels
+    ) -> None:
+        self._owner = owner
+        self._client = client
+        self._service = service
+        self._labels = labels
+        self.name = name
+
+    @property
+    def _session(self) -> Session:
+        return self._owner
+
+    def __repr__(self) -> str:
+        return f"<service {self.name} of {self._owner.id}>"
+
+
+def _shown(path: str, keywords: RequestKeywords) -> str:
+    """The path with its query as it will be sent, as far as it tells series apart."""
+    params = keywords.get("params")
+    return path if params is None or keywords.get("name") else with_params(path, params)

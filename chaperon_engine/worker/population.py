@@ -1,0 +1,188 @@
+"""Runs the sessions of one worker's share: starts them on time, ends them in time, counts them.
+
+One timer waits for the next start; at each wake everything that is due starts, never early. Must
+not know processes, sockets or frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from chaperon_engine.clock import now_ns
+from chaperon_engine.definition.resolved import ResolvedTest
+from chaperon_engine.http import HttpWorker, Labels
+from chaperon_engine.metrics.model import WARMUP, IterationCounts, SessionCounts
+from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.session import LogBook
+from chaperon_engine.session.context import PopulationContext
+from chaperon_engine.session.lifecycle import make_session
+from chaperon_engine.worker.iteration import SessionLife
+from chaperon_engine.worker.share import PopulationShare
+from chaperon_engine.worker.tasks import TaskWatch
+
+STARTS_PER_TURN: Final = 50
+"""Sessions that start before those that have started get a turn of the loop."""
+SERIES_CHECK_S: Final = 0.5
+"""How often the recorder is asked whether series must be looked up again."""
+
+
+class LoadRunner:
+    """The sessions of all populations in this worker."""
+
+    def __init__(
+        self,
+        test: ResolvedTest,
+        *,
+        worker: int,
+        workers: int,
+        seed: int,
+        recorder: Recorder,
+        http: HttpWorker,
+        log: LogBook,
+    ) -> None:
+        self.sessions = SessionCounts()
+        self.iterations = IterationCounts()
+        self._test = test
+        self._recorder = recorder
+        self._http = http
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._series_timer: asyncio.TimerHandle | None = None
+        self._stopped = asyncio.Event()
+        """No further session starts."""
+        self._changed = asyncio.Event()
+        """A session has ended."""
+        self._generation = recorder.generation
+        self._shares: list[PopulationShare] = []
+        before = 0
+        for population in test.populations:
+            # The first sessions of the populations go to different workers, so that many small
+            # populations do not all fall on worker 0.
+            self._shares.append(
+                PopulationShare(
+                    population,
+                    PopulationContext.of(population, recorder=recorder, book=log, seed=seed),
+                    worker=(worker - before) % workers,
+                    workers=workers,
+                    sessions=self.sessions,
+                    iterations=self.iterations,
+                    on_end=self._changed.set,
+                )
+            )
+            before += population.plan.sessions
+        self.sessions.planned = sum(len(share.indices) for share in self._shares)
+
+    @property
+    def passed_init(self) -> int:
+        """Sessions whose `init` completed."""
+        return sum(share.passed_init for share in self._shares)
+
+    async def run(self, start_ns: int) -> None:
+        """Run until every session has ended. `start_ns` is second 0 of the run, monotonic.
+
+        When it returns, no task of session code is pending, apart from code that swallows every
+        cancellation: that is given up after a while and said so in the log.
+        """
+        watch = TaskWatch(self._loop)
+        self._log.start_ns = start_ns
+        self._set_timers(start_ns)
+        try:
+            await self._start_sessions(start_ns)
+            await self._all_ended()
+        finally:
+            self.abort()
+            await self._all_ended()
+            for timer in self._timers:
+                timer.cancel()
+            if self._series_timer is not None:
+                self._series_timer.cancel()
+            left = await watch.close()
+            if left:
+                self._log.add("error", "", f"{left} tasks of scenarios swallow cancellation")
+
+    def stop(self, grace_s: float | None) -> None:
+        """Start no further session or iteration; running ones get `grace_s` seconds, or with None
+        the grace period of their population, then count as interrupted."""
+        self._stopped.set()
+        for share in self._shares:
+            share.stop()
+            grace = share.population.plan.graceful_stop_s if grace_s is None else grace_s
+            self._after(grace, share.interrupt)
+
+    def abort(self) -> None:
+        """Cancel what is in flight; no teardown."""
+        self._stopped.set()
+        for share in self._shares:
+            share.interrupt(skip_teardown=True)
+
+    async def _all_ended(self) -> None:
+        while any(share.lives for share in self._shares):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _set_timers(self, start_ns: int) -> None:
+        elapsed_s = (now_ns() - start_ns) / 1e9
+        warmup_s = self._test.plan.warmup_s
+        if warmup_s > elapsed_s:
+            self._recorder.phase = WARMUP
+            self._after(warmup_s - elapsed_s, self._end_warmup)
+        for share in self._shares:
+            plan = share.population.plan
+            duration_s = plan.profile.duration_s
+            if duration_s is not None:
+                share.end_ns = start_ns + int(duration_s * 1e9)
+                self._after(duration_s + plan.graceful_stop_s - elapsed_s, share.interrupt)
+        self._check_series()
+
+    def _after(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._timers.append(self._loop.call_later(max(0.0, delay_s), action))
+
+    def _end_warmup(self) -> None:
+        self._recorder.phase = ""
+        self._look_up_again()
+
+    def _check_series(self) -> None:
+        if self._recorder.generation != self._generation:
+            self._look_up_again()
+        self._series_timer = self._loop.call_later(SERIES_CHECK_S, self._check_series)
+
+    def _look_up_again(self) -> None:
+        self._generation = self._recorder.generation
+        for share in self._shares:
+            share.context.forget_series()
+
+    async def _start_sessions(self, start_ns: int) -> None:
+        started = 0
+        for due_ns, number, index in heapq.merge(
+            *(self._starts(number, start_ns) for number in range(len(self._shares)))
+        ):
+            # Timers may fire a little early; a session never starts early.
+            while not self._stopped.is_set() and (wait_ns := due_ns - now_ns()) > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), wait_ns / 1e9)
+            if self._stopped.is_set():
+                return
+            if self._shares[number].is_open():
+                self._start(self._shares[number], index)
+                started += 1
+                if started % STARTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+
+    def _starts(self, number: int, start_ns: int) -> Iterator[tuple[int, int, int]]:
+        for due_ns, index in self._shares[number].starts(start_ns):
+            yield due_ns, number, index
+
+    def _start(self, share: PopulationShare, index: int) -> None:
+        context = share.context
+        plan = share.population.plan
+        client = self._http.client(
+            share.population.services, Labels(plan.scenario, share.population.session_label)
+        )
+        life = SessionLife(share, make_session(context, index, client))
+        share.lives.add(life)
+        life.start()
