@@ -141,6 +141,11 @@ class IterationCounts(msgspec.Struct):
     failed: int = 0
     interrupted: int = 0
 
+    @property
+    def running(self) -> int:
+        """Started and not ended."""
+        return self.started - self.completed - self.failed - self.interrupted
+
 
 class CheckCount(msgspec.Struct, array_like=True):
     """One named check, cumulative."""

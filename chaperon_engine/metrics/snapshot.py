@@ -215,6 +215,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of the last second instead of cumulative ones."""
     contains: str = ""
     """Only series whose label contains this text, case-insensitive."""
+    kinds: tuple[str, ...] = ()
+    """Only series of these kinds; empty: of all."""
 
 
 class SeriesDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,161 @@
+"""One series of the run, cumulative: what all workers recorded for it, added up.
+
+Owns counts, classes and the three histograms of a series, and the figures read from them. Must
+not know frames, workers or other series.
+"""
+
+from __future__ import annotations
+
+from chaperon_engine.metrics.counters import CounterValues
+from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.model import HTTP, VALUE_KINDS, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.series import add_counts
+from chaperon_engine.metrics.snapshot import (
+    HEATMAP_EDGES_US,
+    Percentiles,
+    SeriesDetail,
+    SeriesRow,
+)
+from chaperon_engine.metrics.summary import MetricSummary, distribution
+
+LOST = "worker_lost"
+"""Class of failures that only shared memory knows: the real class died with the worker."""
+
+LOST_STATUS = 0
+"""Status of responses that only shared memory knows."""
+
+
+class SeriesTotals:
+    """Everything about one series since the start of the run."""
+
+    def __init__(self, key: SeriesKey) -> None:
+        self.key = key
+        self.sent = 0
+        self.ok = 0
+        self.failed = 0
+        self.http_errors = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.retries = 0
+        self.done_in_window = 0
+        """Completed before the load ended: the numerator of rates."""
+        self.value_sum = 0.0
+        self.expected = CumulativeHistogram()
+        self.unexpected = CumulativeHistogram()
+        self.failures = CumulativeHistogram()
+        self.statuses: dict[int, int] = {}
+        self.unexpected_statuses: dict[int, int] = {}
+        self.errors: dict[str, int] = {}
+        self._cached = Percentiles()
+
+    def add(self, delta: SeriesDelta, *, in_window: bool = True) -> None:
+        """Add what one worker recorded in one interval; the delta must be valid."""
+        self._add_counts(delta)
+        if in_window:
+            self.done_in_window += delta.ok + delta.failed
+        if self.key.kind == "gauge":
+            self.value_sum = delta.value_sum
+        else:
+            self.value_sum += delta.value_sum
+        if delta.expected is not None:
+            self.expected.add(delta.expected)
+        if delta.unexpected is not None:
+            self.unexpected.add(delta.unexpected)
+        if delta.failures is not None:
+            self.failures.add(delta.failures)
+        add_counts(self.statuses, delta.statuses)
+        add_counts(self.unexpected_statuses, delta.unexpected_statuses)
+        add_counts(self.errors, delta.errors)
+
+    def add_lost(self, values: CounterValues) -> None:
+        """Add requests of which nothing is known but that they were counted."""
+        self._add_counts(values)
+        self.done_in_window += values.ok + values.failed
+        if values.ok:
+            add_counts(self.statuses, {LOST_STATUS: values.ok})
+        if values.http_errors:
+            add_counts(self.unexpected_statuses, {LOST_STATUS: values.http_errors})
+        if values.failed:
+            add_counts(self.errors, {LOST: values.failed})
+
+    def _add_counts(self, change: SeriesDelta | CounterValues) -> None:
+        self.sent += change.sent
+        self.ok += change.ok
+        self.failed += change.failed
+        self.http_errors += change.http_errors
+        self.bytes_in += change.bytes_in
+        self.bytes_out += change.bytes_out
+        self.retries += change.retries
+
+    @property
+    def value(self) -> float:
+        """counter: sum; gauge: last value; rate: share of true values; else 0."""
+        if self.key.kind == "rate":
+            return self.value_sum / self.ok if self.ok else 0.0
+        return self.value_sum
+
+    def percentiles(self) -> Percentiles:
+        """Of expected responses; computed again only when something was added."""
+        if self._cached.count != self.expected.count:
+            self._cached = self.expected.percentiles()
+        return self._cached
+
+    def row(self, number: int, window_s: float) -> SeriesRow:
+        """A line of the series table; `window_s` is what the rate divides by."""
+        return SeriesRow(
+            id=number,
+            key=self.key,
+            requests=self.sent,
+            failed=self.failed,
+            http_errors=self.http_errors,
+            per_s=per_second(self.done_in_window, window_s),
+            latency=self.percentiles(),
+            value=self.value,
+            bytes_in=self.bytes_in,
+        )
+
+    def detail(self, number: int, window_s: float) -> SeriesDetail:
+        """Everything a viewer shows of one series."""
+        return SeriesDetail(
+            row=self.row(number, window_s),
+            spectrum=self.expected.spectrum(),
+            histogram=list(zip(HEATMAP_EDGES_US, self.expected.heat_rows(), strict=True)),
+            statuses=dict(self.statuses),
+            errors=dict(self.errors),
+            unexpected=self.unexpected.percentiles(),
+            failures=self.failures.percentiles(),
+        )
+
+    def summary(self) -> MetricSummary:
+        """For the report."""
+        key = self.key
+        return MetricSummary(
+            kind=key.kind,
+            unit=key.unit,
+            scenario=key.scenario,
+            session=key.session,
+            service=key.service,
+            action=key.action,
+            method=key.method,
+            url=key.url,
+            name=key.name,
+            tags=dict(key.tags),
+            phase=key.phase,
+            count=self.sent if key.kind == HTTP else self.ok + self.failed,
+            failed=self.failed,
+            errors=dict(sorted(self.errors.items())),
+            http_errors={str(code): n for code, n in sorted(self.unexpected_statuses.items())},
+            statuses={str(code): n for code, n in sorted(self.statuses.items())},
+            retries=self.retries,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            value=self.value if key.kind in VALUE_KINDS else None,
+            service_time_us=distribution(self.expected),
+            unexpected_service_time_us=distribution(self.unexpected),
+            failure_time_us=distribution(self.failures),
+        )
+
+
+def per_second(amount: float, window_s: float) -> float:
+    """A rate over a window; 0 for a window that has not begun."""
+    return amount / window_s if window_s > 0 else 0.0

@@ -1,0 +1,448 @@
+"""The run as the coordinator knows it: frames of all workers merged, and everything read from them.
+
+Owns the merging of frames into series, seconds and state, and what is known of lost workers. Must
+not know sockets, processes or the report. Times are seconds since the start of load unless a name
+ends in `_ns`.
+
+    begin(start_ns)                      once, before the first frame
+    apply(frame), worker_lost(...)       as they come; apply checks everything
+    advance(now_ns)                      a few times a second: closes seconds
+    end_load(at_s)                       when iterations stop starting, also in advance
+    finish(at_s)                         after the last worker; then the summaries are final
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from chaperon_engine.metrics.accumulate import SeriesTotals, per_second
+from chaperon_engine.metrics.counters import (
+    KIND_HTTP,
+    KIND_HTTP_WARMUP,
+    CounterValues,
+    WorkerCounters,
+)
+from chaperon_engine.metrics.frames import FrameError, WorkerLedger, counts_of
+from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.model import (
+    HTTP,
+    OTHER,
+    WARMUP,
+    CheckCount,
+    ExceptionGroup,
+    Frame,
+    HealthSample,
+    IterationCounts,
+    SeriesKey,
+    SessionCounts,
+)
+from chaperon_engine.metrics.rows import error_rows, page
+from chaperon_engine.metrics.seconds import SecondHistory
+from chaperon_engine.metrics.snapshot import (
+    ErrorRow,
+    HealthView,
+    Interval,
+    Percentiles,
+    SeriesDetail,
+    SeriesRow,
+    Totals,
+    View,
+    WindowSummary,
+)
+from chaperon_engine.metrics.summary import (
+    HealthSummary,
+    MetricSummary,
+    TotalsSummary,
+    WorkerSummary,
+    distribution,
+)
+from chaperon_engine.metrics.table import SeriesTable
+from chaperon_engine.metrics.window import totals_of
+
+MAX_AHEAD_S: Final = 3600.0
+"""A frame that ends later than this after everything known is refused: each second between would
+get an interval."""
+
+
+class WorkerFigures(msgspec.Struct, frozen=True):
+    """What a worker's last frame says of it."""
+
+    requests_per_s: float = 0.0
+    """Sent, over the frame's own interval."""
+    active_sessions: int = 0
+    health: HealthSample = HealthSample()
+
+
+class _Worker:
+    """Everything known of one worker."""
+
+    def __init__(self, number: int, max_series: int) -> None:
+        self.ledger = WorkerLedger(number, max_series)
+        self.sessions = SessionCounts()
+        self.iterations = IterationCounts()
+        self.checks: dict[tuple[str, str, str], CheckCount] = {}
+        self.exceptions: dict[tuple[str, str, int], ExceptionGroup] = {}
+        self.folded_keys = 0
+        self.figures = WorkerFigures()
+        self.measured = CounterValues()
+        self.missing_latencies = 0
+        self.is_lost = False
+
+
+class RunAggregate:
+    """All measurements of one run."""
+
+    def __init__(
+        self, workers: int, *, warmup_s: float = 0.0, max_series: int = 2000, start_ns: int = 0
+    ) -> None:
+        self.table = SeriesTable(max_series)
+        self.series: list[SeriesTotals] = []
+        """Cumulative series by the run's numbers."""
+        self._workers = [_Worker(number, max_series) for number in range(workers)]
+        self._seconds = SecondHistory(workers, warmup_s=warmup_s)
+        self._warmup_s = warmup_s
+        self._start_ns = start_ns
+        self._now_s = 0.0
+        self._furthest_s = 0.0
+        """End of the latest frame."""
+        self._end_s: float | None = None
+        self._measured = CounterValues()
+        self._done_in_window = 0
+        self._rows_of_second: tuple[int, list[tuple[int, SeriesTotals]]] = (-1, [])
+
+    # what comes in
+
+    def begin(self, start_ns: int) -> None:
+        """The monotonic time of second 0."""
+        self._start_ns = start_ns
+
+    def apply(self, frame: Frame) -> bool:
+        """Merge a worker's frame; False for a duplicate, or when the worker is already lost.
+
+        Raises FrameError (a ValueError) when the frame is none that a sound worker sends, and its
+        subclass ConservationError when the worker's sums differ. Nothing is merged then.
+        """
+        if not 0 <= frame.worker < len(self._workers):
+            raise FrameError(f"there is no worker {frame.worker}")
+        worker = self._workers[frame.worker]
+        start_s, end_s = self._since_start(frame.start_ns), self._since_start(frame.end_ns)
+        if end_s > max(self._now_s, self._furthest_s) + MAX_AHEAD_S:
+            raise FrameError(f"worker {frame.worker} sent a frame that ends in the future")
+        if worker.is_lost or not worker.ledger.admit(frame):
+            return False
+        self._furthest_s = max(self._furthest_s, end_s)
+        for _, key in frame.new_series:
+            self._totals_of(self.table.announce(frame.worker, key))
+        middle_s = (start_s + end_s) / 2
+        second = self._seconds.open_for(middle_s)
+        load_end_s = self._seconds.load_end_s
+        in_window = load_end_s is None or middle_s < load_end_s
+        sent, measured = 0, CounterValues()
+        for delta in frame.deltas:
+            number = self.table.of_worker(frame.worker, delta.id)
+            assert number is not None  # the ledger knows all numbers of a frame
+            totals = self.series[number]
+            totals.add(delta, in_window=in_window)
+            second.add(number, totals.key, delta)
+            if totals.key.kind == HTTP:
+                sent += delta.sent
+                if not totals.key.phase:
+                    measured += counts_of(delta)
+        worker.measured += measured
+        self._measured += measured
+        if in_window:
+            self._done_in_window += measured.ok + measured.failed
+        self._remember(worker, frame)
+        worker.figures = WorkerFigures(
+            per_second(sent, end_s - start_s), frame.sessions.active, frame.health
+        )
+        self._seconds.report(frame, start_s, end_s)
+        return True
+
+    def _remember(self, worker: _Worker, frame: Frame) -> None:
+        worker.sessions = msgspec.structs.replace(frame.sessions)
+        worker.iterations = msgspec.structs.replace(frame.iterations)
+        worker.folded_keys = frame.folded_keys
+        for check in frame.checks:
+            worker.checks[check.scenario, check.session, check.name] = check
+        for group in frame.exceptions:
+            worker.exceptions[group.type, group.file, group.line] = group
+
+    def _totals_of(self, number: int) -> SeriesTotals:
+        while len(self.series) < len(self.table.keys):
+            self.series.append(SeriesTotals(self.table.keys[len(self.series)]))
+        return self.series[number]
+
+    def worker_lost(self, worker: int, counters: WorkerCounters) -> WorkerSummary:
+        """Count what shared memory knows of a dead worker beyond its last frame.
+
+        Requests, completions, failures and bytes are then exact (up to the one request it was
+        about to count); statuses, failure classes and latencies of the difference are gone:
+        `missing_latencies` says how many. Its sessions and iterations count as interrupted. Call
+        it once, after the last frame was applied.
+        """
+        lost = self._workers[worker]
+        lost.is_lost = True
+        second = self._seconds.open_for(self._now_s)
+        for slot in range(min(counters.used, counters.slots)):
+            kind = counters.kind(slot)
+            if kind not in (KIND_HTTP, KIND_HTTP_WARMUP):
+                continue
+            known = lost.ledger.requests.get(slot, CounterValues())
+            missing = _difference(counters.values(slot), known)
+            if missing == CounterValues():
+                continue
+            number = self.table.of_worker(worker, slot)
+            if number is None:
+                # Made after its last frame: the name died with it, the count did not.
+                phase = WARMUP if kind == KIND_HTTP_WARMUP else ""
+                number = self.table.number(SeriesKey(kind=HTTP, name=OTHER, phase=phase))
+            self._totals_of(number).add_lost(missing)
+            second.add_lost(missing)
+            if kind == KIND_HTTP:
+                done = missing.ok + missing.failed
+                lost.measured += missing
+                lost.missing_latencies += done
+                self._measured += missing
+                self._done_in_window += done
+        self._seconds.end_worker(worker)
+        lost.sessions.interrupted += lost.sessions.active
+        lost.iterations.interrupted += lost.iterations.running
+        lost.figures = WorkerFigures()
+        return self.worker_summary(worker)
+
+    def end_load(self, at_s: float) -> None:
+        """Iterations stop starting at this time: the measured window ends, drain begins.
+
+        May be called in advance with the planned time; the earliest one counts.
+        """
+        known = self._seconds.load_end_s
+        self._seconds.load_end_s = at_s if known is None else min(known, at_s)
+
+    def advance(self, now_ns: int) -> None:
+        """Time has passed: close the seconds that nobody will add to."""
+        self._now_s = max(self._now_s, self._since_start(now_ns))
+        self._seconds.advance(self._now_s)
+
+    def finish(self, at_s: float) -> None:
+        """The run is over, no frame follows: close everything."""
+        self._now_s = max(self._now_s, at_s)
+        self._end_s = at_s
+        self._seconds.finish()
+
+    def _since_start(self, moment_ns: int) -> float:
+        return max((moment_ns - self._start_ns) / 1e9, 0.0)
+
+    # what a viewer sees
+
+    @property
+    def measured_s(self) -> float:
+        """Length of the measured window so far, without warm-up and drain."""
+        end_s = self._now_s if self._end_s is None else self._end_s
+        if self._seconds.load_end_s is not None:
+            end_s = min(end_s, self._seconds.load_end_s)
+        return max(end_s - self._warmup_s, 0.0)
+
+    @property
+    def drain_s(self) -> float:
+        """How long the run went on after the load had ended."""
+        end_s = self._now_s if self._end_s is None else self._end_s
+        load_end_s = self._seconds.load_end_s
+        return 0.0 if load_end_s is None else max(end_s - load_end_s, 0.0)
+
+    @property
+    def totals(self) -> Totals:
+        """Sums over the measured HTTP requests of all frames (and lost workers) so far.
+
+        Shared memory is up to a second ahead: `totals_of(run_counters.totals())`.
+        """
+        return totals_of(self._measured)
+
+    @property
+    def latency(self) -> Percentiles:
+        """Of all measured requests with an expected status, up to the last closed second."""
+        return self._seconds.latency.percentiles()
+
+    @property
+    def latency_now(self) -> Percentiles:
+        """Of the last full second."""
+        last = self._seconds.last
+        return Percentiles() if last is None else last.whole_latency().percentiles()
+
+    @property
+    def requests_per_s(self) -> float:
+        """Sent in the last full second."""
+        return 0.0 if self._seconds.last is None else float(self._seconds.last.requests)
+
+    @property
+    def failed_per_s(self) -> float:
+        """Failed in the last full second."""
+        return 0.0 if self._seconds.last is None else float(self._seconds.last.failed)
+
+    @property
+    def intervals(self) -> list[Interval]:
+        """All closed seconds; not to be changed."""
+        return self._seconds.intervals
+
+    @property
+    def sessions(self) -> SessionCounts:
+        """Over all workers."""
+        return SessionCounts(
+            *(
+                sum(counts)
+                for counts in zip(
+                    *(msgspec.structs.astuple(worker.sessions) for worker in self._workers),
+                    strict=True,
+                )
+            )
+        )
+
+    @property
+    def iterations(self) -> IterationCounts:
+        """Over all workers."""
+        return IterationCounts(
+            *(
+                sum(counts)
+                for counts in zip(
+                    *(msgspec.structs.astuple(worker.iterations) for worker in self._workers),
+                    strict=True,
+                )
+            )
+        )
+
+    @property
+    def health(self) -> HealthView:
+        """The verdict on the generator."""
+        return self._seconds.health.view()
+
+    @property
+    def folded(self) -> int:
+        """Keys beyond the cap, at most: workers that folded the same key each count it."""
+        return self.table.folded + sum(worker.folded_keys for worker in self._workers)
+
+    def worker_figures(self, worker: int) -> WorkerFigures:
+        """What the last frame of a worker says."""
+        return self._workers[worker].figures
+
+    def series_rows(self, view: View) -> list[SeriesRow]:
+        """The page of the series table that a view shows."""
+        if view.limit <= 0:
+            return []
+        if view.interval:
+            return page(self._last_second(), view, 1.0)
+        return page(enumerate(self.series), view, self.measured_s)
+
+    def _last_second(self) -> list[tuple[int, SeriesTotals]]:
+        last = self._seconds.last
+        if last is None:
+            return []
+        if self._rows_of_second[0] != last.number:
+            rows: list[tuple[int, SeriesTotals]] = []
+            for number, deltas in sorted(last.series.items()):
+                totals = SeriesTotals(self.table.keys[number])
+                for delta in deltas:
+                    totals.add(delta)
+                rows.append((number, totals))
+            self._rows_of_second = last.number, rows
+        return self._rows_of_second[1]
+
+    def series_detail(self, number: int) -> SeriesDetail | None:
+        """One series in full; None when there is none with this number."""
+        if not 0 <= number < len(self.series):
+            return None
+        return self.series[number].detail(number, self.measured_s)
+
+    def error_rows(self) -> list[ErrorRow]:
+        """Failures and unexpected statuses, the most frequent first."""
+        return error_rows(self.series)
+
+    def checks(self) -> list[CheckCount]:
+        """All checks over all workers, by scenario, session and name."""
+        merged: dict[tuple[str, str, str], CheckCount] = {}
+        for worker in self._workers:
+            for place, check in worker.checks.items():
+                found = merged.get(place)
+                if found is None:
+                    merged[place] = msgspec.structs.replace(check)
+                else:
+                    found.passed += check.passed
+                    found.failed += check.failed
+                    found.reason = found.reason or check.reason
+        return [merged[place] for place in sorted(merged)]
+
+    def exceptions(self) -> list[ExceptionGroup]:
+        """Exceptions of user code over all workers, the most frequent first."""
+        merged: dict[tuple[str, str, int], ExceptionGroup] = {}
+        for worker in self._workers:
+            for place, group in worker.exceptions.items():
+                found = merged.get(place)
+                if found is None:
+                    merged[place] = msgspec.structs.replace(group)
+                else:
+                    found.count += group.count
+        return sorted(merged.values(), key=lambda group: (-group.count, group.file, group.line))
+
+    def window(self, start_s: int, end_s: int) -> WindowSummary | None:
+        """Totals and percentiles of a window of closed seconds, without rows (`window_summary`
+        makes them from the journal). Widened to what is told apart in a very long run."""
+        return self._seconds.window.summary(start_s, end_s)
+
+    # what the report is made of
+
+    def totals_summary(self) -> TotalsSummary:
+        """The report's totals."""
+        expected, unexpected, failures = (CumulativeHistogram() for _ in range(3))
+        for totals in self.series:
+            if totals.key.kind == HTTP and not totals.key.phase:
+                expected.merge(totals.expected)
+                unexpected.merge(totals.unexpected)
+                failures.merge(totals.failures)
+        counts = self._measured
+        return TotalsSummary(
+            requests=counts.sent,
+            ok=counts.ok,
+            failed=counts.failed,
+            http_errors=counts.http_errors,
+            in_flight=counts.in_flight,
+            retries=counts.retries,
+            requests_per_s=per_second(self._done_in_window, self.measured_s),
+            bytes_in=counts.bytes_in,
+            bytes_out=counts.bytes_out,
+            service_time_us=distribution(expected),
+            unexpected_service_time_us=distribution(unexpected),
+            failure_time_us=distribution(failures),
+        )
+
+    def metric_summaries(self) -> list[MetricSummary]:
+        """The report's metrics: one for each series in which something was recorded."""
+        return [totals.summary() for totals in self.series if totals.sent]
+
+    def worker_summary(self, worker: int) -> WorkerSummary:
+        """The report's figures of one worker."""
+        found = self._workers[worker]
+        counts = found.measured
+        return WorkerSummary(
+            worker=worker,
+            sent=counts.sent,
+            ok=counts.ok,
+            failed=counts.failed,
+            in_flight=counts.in_flight,
+            missing_latencies=found.missing_latencies,
+        )
+
+    def health_summary(self) -> HealthSummary:
+        """The report's verdict."""
+        return self._seconds.health.summary()
+
+
+def _difference(after: CounterValues, before: CounterValues) -> CounterValues:
+    return CounterValues(
+        *(
+            max(new - old, 0)
+            for new, old in zip(
+                msgspec.structs.astuple(after), msgspec.structs.astuple(before), strict=True
+            )
+        )
+    )

@@ -1,0 +1,208 @@
+"""The run second by second, from the frames of several workers whose ticks do not coincide.
+
+A frame belongs to the second in which its middle lies:
+
+    second        |    4    |    5    |    6    |
+    worker 0      |---------|---------|             middles 4.5, 5.5
+    worker 1         |---------|---------|          middles 4.8, 5.8
+
+A second is closed, and never changes again, when every live worker has reported so much that its
+next frame's middle lies beyond the second, or two seconds after its end (a worker that hangs must
+not stop the charts). A frame that comes too late for its second counts in the earliest open one,
+and time between frames longer than a second shows as a peak: counts are never dropped, only moved.
+So the sums over all seconds are the sums of the run, warm-up and drain included.
+
+Owns open seconds, their closing and the history of `Interval`s. Must not know totals or series
+tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaperon_engine.metrics.counters import CounterValues
+from chaperon_engine.metrics.health import HealthTracker
+from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.model import HTTP, WARMUP, Frame, HealthSample, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.snapshot import Interval
+from chaperon_engine.metrics.window import WindowHistory
+
+LAG_SECONDS: Final = 2
+"""How long after its end a second is closed without the workers that have not reported."""
+
+DRAIN: Final = "drain"
+"""Phase of the seconds after the load has ended."""
+
+_MIN_HEALTH_S: Final = 0.2
+"""Shorter frames (the last one of a worker) say nothing about a worker's health."""
+
+
+@dataclass
+class Second:
+    """What is known of one second so far."""
+
+    number: int
+    requests: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+    latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
+    """Of the measured requests that ended in it."""
+    warmup_latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
+    series: dict[int, list[SeriesDelta]] = field(default_factory=dict)
+    """Deltas by the run's number of the series; merged only for rows that somebody looks at."""
+    samples: list[tuple[int, HealthSample]] = field(default_factory=list)
+
+    def add(self, number: int, key: SeriesKey, delta: SeriesDelta) -> None:
+        """Add what a worker recorded for a series; requests of warm-up count here too."""
+        self.series.setdefault(number, []).append(delta)
+        if key.kind != HTTP:
+            return
+        self.requests += delta.sent
+        self.ok += delta.ok
+        self.failed += delta.failed
+        self.http_errors += delta.http_errors
+        self.bytes_in += delta.bytes_in
+        self.bytes_out += delta.bytes_out
+        self.retries += delta.retries
+        if delta.expected is not None:
+            (self.warmup_latency if key.phase else self.latency).add(delta.expected)
+
+    def counts(self) -> CounterValues:
+        """Its request counts."""
+        return CounterValues(
+            self.requests,
+            self.ok,
+            self.failed,
+            self.http_errors,
+            self.bytes_in,
+            self.bytes_out,
+            self.retries,
+        )
+
+    def add_lost(self, values: CounterValues) -> None:
+        """Add requests of a lost worker that are known from shared memory alone."""
+        self.requests += values.sent
+        self.ok += values.ok
+        self.failed += values.failed
+        self.http_errors += values.http_errors
+        self.bytes_in += values.bytes_in
+        self.bytes_out += values.bytes_out
+        self.retries += values.retries
+
+    def whole_latency(self) -> CumulativeHistogram:
+        """Of all requests that ended in it; not to be changed."""
+        if not self.warmup_latency.count:
+            return self.latency
+        whole = CumulativeHistogram()
+        whole.merge(self.latency)
+        whole.merge(self.warmup_latency)
+        return whole
+
+
+class SecondHistory:
+    """Open seconds, and the intervals that were made of closed ones."""
+
+    def __init__(self, workers: int, *, warmup_s: float = 0.0) -> None:
+        self.intervals: list[Interval] = []
+        """All closed seconds, in order and without gaps."""
+        self.last: Second | None = None
+        """The last closed second that was full: what `now` means on the screen."""
+        self.latency = CumulativeHistogram()
+        """Of the measured requests in all closed seconds."""
+        self.window = WindowHistory()
+        self.health = HealthTracker()
+        self.load_end_s: float | None = None
+        """When iterations stopped (or will stop) starting."""
+        self._warmup_s = warmup_s
+        self._reported_s = dict.fromkeys(range(workers), 0.0)
+        """How far each live worker has reported, in seconds since the start."""
+        self._active = dict.fromkeys(range(workers), 0)
+        self._open: dict[int, Second] = {}
+        self._in_flight = 0
+
+    @property
+    def next_second(self) -> int:
+        """The earliest second that is not closed."""
+        return len(self.intervals)
+
+    def open_for(self, middle_s: float) -> Second:
+        """The second that a frame with this middle counts in."""
+        number = max(int(middle_s), self.next_second)
+        second = self._open.get(number)
+        if second is None:
+            second = self._open[number] = Second(number)
+        return second
+
+    def report(self, frame: Frame, start_s: float, end_s: float) -> None:
+        """A worker's frame was added: its health, its sessions and how far it has come."""
+        second = self.open_for((start_s + end_s) / 2)
+        if end_s - start_s >= _MIN_HEALTH_S:
+            second.samples.append((frame.worker, frame.health))
+        self._active[frame.worker] = frame.sessions.active
+        if frame.last:
+            self.end_worker(frame.worker)
+        elif frame.worker in self._reported_s:
+            self._reported_s[frame.worker] = end_s
+
+    def end_worker(self, worker: int) -> None:
+        """No further frame comes from this worker."""
+        self._reported_s.pop(worker, None)
+        self._active[worker] = 0
+
+    def advance(self, now_s: float) -> None:
+        """Close what can be closed at this time."""
+        # The next frame of a worker is taken to be a second long: its middle is half of one away.
+        reported = min(self._reported_s.values(), default=now_s) + 0.5
+        until = max(reported, now_s - LAG_SECONDS)
+        if not self._reported_s:
+            until = now_s + 1e-9
+        while self.next_second + 1 <= until:
+            self._close()
+
+    def finish(self) -> None:
+        """The run is over: close every second in which something was recorded."""
+        while self._open:
+            self._close(is_full=not self.intervals)
+
+    def _close(self, *, is_full: bool = True) -> None:
+        number = self.next_second
+        second = self._open.pop(number, None) or Second(number)
+        self._in_flight += second.requests - second.ok - second.failed
+        whole = second.whole_latency()
+        latency = whole.percentiles()
+        verdict = self.health.observe(number, second.samples, latency.p50)
+        self.intervals.append(
+            Interval(
+                second=number,
+                requests=second.requests,
+                ok=second.ok,
+                failed=second.failed,
+                http_errors=second.http_errors,
+                in_flight=self._in_flight,
+                latency=latency,
+                heat=whole.heat_rows(),
+                active_sessions=sum(self._active.values()),
+                verdict=verdict,
+                phase=self.phase_at(number + 0.5),
+                bytes_in=second.bytes_in,
+                lag_p99_us=max((sample.lag_p99_us for _, sample in second.samples), default=0),
+                cpu=max((sample.cpu for _, sample in second.samples), default=0.0),
+            )
+        )
+        self.latency.merge(second.latency)
+        self.window.append(number, second.counts(), whole)
+        if is_full:
+            self.last = second
+
+    def phase_at(self, moment_s: float) -> str:
+        """`warmup`, empty or `drain`."""
+        if moment_s < self._warmup_s:
+            return WARMUP
+        if self.load_end_s is not None and moment_s >= self.load_end_s:
+            return DRAIN
+        return ""
