@@ -52,7 +52,7 @@ class Measurement:
     server_busy: float
     """Share of its core that the server used, 0 to 1: near 1 it is the limit."""
     others_cores: float
-    """Cores' worth of time that went to anything else during the long run: the disturbance."""
+    """Cores' worth of time that went to anything else in the more disturbed run."""
 
 
 def difference(short: Run, long: Run) -> Measurement:
@@ -66,7 +66,7 @@ def difference(short: Run, long: Run) -> Measurement:
         cpu_us_per_request=(long.cpu_s - short.cpu_s) / requests * 1e6,
         peak_bytes=max(short.peak_bytes, long.peak_bytes),
         server_busy=(long.server_cpu_s - short.server_cpu_s) / wall_s,
-        others_cores=long.others_cpu_s / long.wall_s,
+        others_cores=max(each.others_cpu_s / each.wall_s for each in (short, long)),
     )
 
 
