@@ -1,0 +1,195 @@
+"""A reply as the scenario sees it. Heads are parsed and text is decoded when asked for.
+
+Must not know sockets: a connection fills it in, a `BodyStream` feeds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from chaperon_engine.errors import DecodeError, InvalidRequest
+from chaperon_engine.http.headers import Headers, parse_head, reason_phrase
+from chaperon_engine.text import visible
+
+if TYPE_CHECKING:
+    from chaperon_engine.http.stream import BodyStream
+
+
+class Phases(NamedTuple):
+    """What came before a request could be sent, in nanoseconds; zero for a kept-alive
+    connection that was free."""
+
+    called_ns: int = 0
+    """When the call was made, monotonic; 0: when the request was sent."""
+    wait_ns: int = 0
+    dns_ns: int = 0
+    connect_ns: int = 0
+    tls_ns: int = 0
+
+
+NO_PHASES = Phases()
+
+
+class Timings(NamedTuple):
+    """Where the time of one request went, in microseconds."""
+
+    wait_us: float
+    """For a free connection."""
+    dns_us: float
+    connect_us: float
+    """TCP."""
+    tls_us: float
+    first_byte_us: float
+    """From the request sent until the first byte of the reply."""
+    service_us: float
+    """From the request sent until the last byte of the reply."""
+    total_us: float
+    """From the call until the last byte of the reply."""
+
+
+class Response:
+    """A complete reply, or with `stream=True` one whose body is still to come."""
+
+    __slots__ = (
+        "_headers",
+        "content",
+        "end_ns",
+        "expected",
+        "first_byte_ns",
+        "head",
+        "history",
+        "method",
+        "origin",
+        "path",
+        "phases",
+        "received",
+        "start_ns",
+        "status",
+        "stream",
+    )
+
+    def __init__(self, origin: str, method: str, path: str) -> None:
+        self.origin = origin
+        """Scheme, host and port."""
+        self.method = method
+        self.path = path
+        """Path and query as sent."""
+        self.status = 0
+        self.expected = False
+        """Whether the status is one that the call expected."""
+        self.history: tuple[Response, ...] = ()
+        """The redirects that led here, first to last."""
+        self.start_ns = 0
+        self.first_byte_ns = 0
+        self.end_ns = 0
+        self.received = 0
+        """Bytes of the reply on the wire, head included."""
+        self.phases = NO_PHASES
+        self.stream: BodyStream | None = None
+        self.head = b""
+        """Status line and fields as received, CRLF after each."""
+        self.content: bytes | None = None
+        """The body, when it was read."""
+        self._headers: Headers | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is one that the call expected (by default below 400)."""
+        return self.expected
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked for, as sent."""
+        return self.origin + self.path
+
+    @property
+    def reason(self) -> str:
+        """Reason phrase as the server sent it; foreign text."""
+        return reason_phrase(self.head)
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields, case-insensitive."""
+        if self._headers is None:
+            self._headers = Headers(parse_head(self.head))
+        return self._headers
+
+    @property
+    def body(self) -> bytes:
+        """The whole body. Raises InvalidRequest when the call discarded or streams it."""
+        if self.content is None:
+            how = "is streamed: use chunks()" if self.stream else "was discarded: read=False"
+            raise InvalidRequest(f"the body of {self.method} {visible(self.path)} {how}")
+        return self.content
+
+    @property
+    def text(self) -> str:
+        """The body as text by the charset of Content-Type, else UTF-8; bad bytes are replaced.
+
+        Raises DecodeError when the charset is unknown.
+        """
+        charset = _charset(self.headers.get("content-type", ""))
+        try:
+            return self.body.decode(charset, "replace")
+        except (LookupError, ValueError):
+            raise DecodeError(f"the reply names the unknown charset {visible(charset)}") from None
+
+    def json(self) -> Any:
+        """The body parsed as JSON. Raises DecodeError when it is none."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DecodeError(
+                f"the body of {self.method} {visible(self.path)} is not JSON: {visible(error)}"
+            ) from None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body of a call with `stream=True`, piece by piece as it arrives.
+
+        The server is slowed down while nobody asks. Leaving early drops the connection and counts
+        the request as cancelled. A body that is already complete comes as one piece.
+        """
+        stream = self.stream
+        if stream is None:
+            if self.body:
+                yield self.body
+            return
+        try:
+            while (piece := await stream.next()) is not None:
+                yield piece
+        finally:
+            stream.close()
+
+    def close(self) -> None:
+        """Ends a streamed reply early; nothing to do for others."""
+        if self.stream is not None:
+            self.stream.close()
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went; a streamed reply has no end before its last byte."""
+        phases = self.phases
+        end = self.end_ns or self.first_byte_ns
+        return Timings(
+            phases.wait_ns / 1000,
+            phases.dns_ns / 1000,
+            phases.connect_ns / 1000,
+            phases.tls_ns / 1000,
+            (self.first_byte_ns - self.start_ns) / 1000,
+            (end - self.start_ns) / 1000,
+            (end - (phases.called_ns or self.start_ns)) / 1000,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.method} {visible(self.url)}>"
+
+
+def _charset(content_type: str) -> str:
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'") or "utf-8"
+    return "utf-8"
