@@ -122,6 +122,16 @@ if TYPE_CHECKING:
         show_duration,
         show_us,
     )
+    from chaperon_engine.worker.trial_events import (
+        TrialCheck,
+        TrialException,
+        TrialFailure,
+        TrialFinished,
+        TrialLog,
+        TrialRequest,
+        TrialResponse,
+        TrialStarted,
+    )
 
 _HOMES: dict[str, str] = {
     "actions": "Actionable",
@@ -154,6 +164,10 @@ _HOMES: dict[str, str] = {
     ),
     "session": "Session",
     "text": "visible visible_block",
+    "worker.trial_events": (
+        "TrialCheck TrialException TrialFailure TrialFinished TrialLog TrialRequest "
+        "TrialResponse TrialStarted"
+    ),
     "units": "Duration count seconds show_bytes show_count show_duration show_us",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -237,7 +251,15 @@ __all__ = [
     "TooLarge",
     "TotalTimeout",
     "Totals",
+    "TrialCheck",
     "TrialEvent",
+    "TrialException",
+    "TrialFailure",
+    "TrialFinished",
+    "TrialLog",
+    "TrialRequest",
+    "TrialResponse",
+    "TrialStarted",
     "UserError",
     "View",
     "WindowSummary",
