@@ -69,8 +69,10 @@ class RequestKeywords(TypedDict, total=False):
 
 
 _PASSED_ON = frozenset(
-    "params headers json form body multipart gzip read stream expect follow max_redirects "
-    "max_body_bytes".split()
+    (
+        *("params", "headers", "json", "form", "body", "multipart", "gzip", "read", "stream"),
+        *("expect", "follow", "max_redirects", "max_body_bytes"),
+    )
 )
 _OWN = frozenset(("decode", "timeout", "first_byte_timeout", "auth", "name", "tags", "with_result"))
 _LABELS_ONLY = frozenset(("name", "tags", "with_result"))

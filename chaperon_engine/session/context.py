@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from chaperon_engine.definition.resolved import ResolvedPopulation
 from chaperon_engine.metrics.model import SeriesKey
-from chaperon_engine.metrics.recorder import NULL_TIMED, Recorder, TimedSeries
+from chaperon_engine.metrics.recorder import NULL_TIMED, HttpSeries, Recorder, TimedSeries
 from chaperon_engine.session.failures import FailureLog
-from chaperon_engine.session.labels import MAX_REMEMBERED, ServiceLabels, unmeasured
+from chaperon_engine.session.labels import MAX_REMEMBERED, ServiceLabels, texts_of, unmeasured
 from chaperon_engine.session.log import LogBook
 
 UNMEASURED = unmeasured()
@@ -44,12 +44,6 @@ class PopulationContext:
             labels={},
             timed={},
         )
-        for service in population.services:
-            context.labels[service] = ServiceLabels(
-                recorder.http,
-                context.key("http", service=service),
-                skip_query=population.settings.skip_query_params_in_metrics,
-            )
         return context
 
     @property
@@ -76,8 +70,25 @@ class PopulationContext:
             service=service,
             action=action,
             name=name,
-            tags=tuple(sorted((str(key), str(value)) for key, value in (tags or {}).items())),
+            tags=texts_of(tags),
         )
+
+    def labels_of(self, service: str) -> ServiceLabels:
+        """The series of a service; one that is not configured is named after its origin."""
+        labels = self.labels.get(service)
+        if labels is None:
+            labels = ServiceLabels(
+                self.recorder.http,
+                self.key("http", service=service),
+                skip_query=self.population.settings.skip_query_params_in_metrics,
+            )
+            if len(self.labels) < MAX_REMEMBERED:
+                self.labels[service] = labels
+        return labels
+
+    def hop_series(self, service: str, method: str, path: str) -> HttpSeries:
+        """The series of a request that a redirect asked for."""
+        return self.labels_of(service).series("redirect", method, path)
 
     def call_series(self, action: str, name: str, *, measured: bool) -> TimedSeries:
         """The series of a measured call."""

@@ -17,10 +17,8 @@ from chaperon_engine.text import visible, visible_block
 
 _ENGINE = str(Path(__file__).resolve().parent.parent)
 _BUNDLED = f"{_ENGINE}/bundled"
-_FOREIGN = tuple(
-    f"{folder}/"
-    for folder in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")}
-) + (f"{_ENGINE}/", "<frozen")
+_LIBRARIES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+_FOREIGN = (*(f"{folder}/" for folder in _LIBRARIES), f"{_ENGINE}/", "<frozen")
 _MAX_KNOWN: Final = 1_000
 
 _Place = tuple[type[BaseException], str, int, str]

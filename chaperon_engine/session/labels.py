@@ -17,31 +17,15 @@ MAX_REMEMBERED: Final = 4_096
 """Paths of one method that are remembered; further ones are looked up in the recorder each time.
 It folds what is beyond the run's cap on series."""
 
-SeriesMaker = Callable[[SeriesKey], HttpSeries]
+SeriesTable = dict[str, HttpSeries]
+"""Series of the bare calls of one method, by path as the scenario wrote it."""
 Tags = tuple[tuple[str, str], ...]
-
-
-class SeriesTable(dict[str, HttpSeries]):
-    """Series of the bare calls of one method, by path as the scenario wrote it."""
-
-    __slots__ = ("_make", "_method")
-
-    def __init__(self, make: Callable[[str, str], HttpSeries], method: str) -> None:
-        super().__init__()
-        self._make = make
-        self._method = method
-
-    def __missing__(self, path: str) -> HttpSeries:
-        series = self._make(self._method, path)
-        if len(self) < MAX_REMEMBERED:
-            self[path] = series
-        return series
 
 
 class ServiceLabels:
     """Series of one service as the sessions of one population see it."""
 
-    __slots__ = (*METHODS, "_base", "_custom", "_make", "_skip_query")
+    __slots__ = (*METHODS, "_base", "_custom", "_limit", "_make", "_skip_query")
 
     GET: SeriesTable
     POST: SeriesTable
@@ -51,26 +35,51 @@ class ServiceLabels:
     HEAD: SeriesTable
     OPTIONS: SeriesTable
 
-    def __init__(self, make: SeriesMaker, base: SeriesKey, *, skip_query: bool) -> None:
+    def __init__(
+        self,
+        make: Callable[[SeriesKey], HttpSeries],
+        base: SeriesKey,
+        *,
+        skip_query: bool,
+        limit: int = MAX_REMEMBERED,
+    ) -> None:
         """`base` has what all keys share: scenario, session name and service."""
         self._make = make
         self._base = base
         self._skip_query = skip_query
-        self._custom: dict[tuple[str, str, str, Tags], HttpSeries] = {}
+        self._limit = limit
+        self._custom: dict[tuple[str, str, str, str, Tags], HttpSeries] = {}
         for method in METHODS:
-            setattr(self, method, SeriesTable(self._bare, method))
+            setattr(self, method, {})
+
+    def bare(self, method: str, path: str) -> HttpSeries:
+        """The series of a call without options; remembered in the table of its method."""
+        series = self.series(method.lower(), method, path)
+        if method in METHODS:
+            table: SeriesTable = getattr(self, method)
+            if len(table) < self._limit:
+                table[path] = series
+        return series
 
     def series(
-        self, action: str, method: str, url: str, name: str = "", tags: Mapping[str, object] = {}
+        self,
+        action: str,
+        method: str,
+        url: str,
+        name: str = "",
+        tags: Mapping[str, object] | None = None,
     ) -> HttpSeries:
-        """The series of a call. A name takes the place of the URL; tags make series of their own."""
-        texts: Tags = tuple(sorted((str(key), str(value)) for key, value in tags.items()))
-        url = "" if name else self._shown(url)
-        place = (action, method, name or url, texts)
+        """The series of a call. A name stands in place of the URL; tags make another."""
+        texts = texts_of(tags)
+        if name:
+            url = ""
+        elif self._skip_query:
+            url = url.partition("?")[0]
+        place = (action, method, url, name, texts)
         series = self._custom.get(place)
         if series is None:
-            series = self._make(self._key(action, method, url, name, texts))
-            if len(self._custom) < MAX_REMEMBERED:
+            series = self._make(self._key(*place))
+            if len(self._custom) < self._limit:
                 self._custom[place] = series
         return series
 
@@ -79,12 +88,6 @@ class ServiceLabels:
         self._custom.clear()
         for method in METHODS:
             getattr(self, method).clear()
-
-    def _bare(self, method: str, path: str) -> HttpSeries:
-        return self._make(self._key(method.lower(), method, self._shown(path), "", ()))
-
-    def _shown(self, url: str) -> str:
-        return url.partition("?")[0] if self._skip_query else url
 
     def _key(self, action: str, method: str, url: str, name: str, tags: Tags) -> SeriesKey:
         base = self._base
@@ -101,6 +104,13 @@ class ServiceLabels:
         )
 
 
+def texts_of(tags: Mapping[str, object] | None) -> Tags:
+    """Tags as a key has them: text, in order."""
+    if not tags:
+        return ()
+    return tuple(sorted((str(key), str(value)) for key, value in tags.items()))
+
+
 def unmeasured() -> ServiceLabels:
     """Labels that lead to the series that records nothing: for `teardown`."""
-    return ServiceLabels(lambda key: NULL_HTTP, SeriesKey(kind=HTTP), skip_query=True)
+    return ServiceLabels(lambda key: NULL_HTTP, SeriesKey(kind=HTTP), skip_query=True, limit=0)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from chaperon_engine.http import HttpClient
+from chaperon_engine.http.client import HttpClient
+from chaperon_engine.metrics.recorder import NULL_HTTP, HttpSeries
 from chaperon_engine.session.assigned import Assigned, copied
 from chaperon_engine.session.config import computed, has_functions
 from chaperon_engine.session.context import UNMEASURED, PopulationContext
-from chaperon_engine.session.kept import Kept, KeepingClient
+from chaperon_engine.session.kept import KeepingClient, Kept
 from chaperon_engine.session.session import Session
 
 
 def make_session(context: PopulationContext, index: int, http: HttpClient) -> Session:
     """A session that has not begun; it owns its client."""
+    http.series_for = context.hop_series
     if not context.population.settings.store_results:
         return Session(context, index, http)
     kept = Kept()
@@ -44,6 +46,7 @@ def stop_measuring(session: Session) -> None:
     """From now on requests are sent and nothing is recorded: for `teardown`."""
     session._is_measured = False
     session._labels = UNMEASURED
+    session._http.series_for = _unmeasured_hop
     for view in (session._views or {}).values():
         view._labels = UNMEASURED
 
@@ -58,3 +61,7 @@ def keep_error(session: Session, where: str, error: BaseException) -> None:
 def close(session: Session) -> None:
     """Abort the session's connections."""
     session._http.close()
+
+
+def _unmeasured_hop(service: str, method: str, path: str) -> HttpSeries:
+    return NULL_HTTP

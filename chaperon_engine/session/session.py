@@ -25,14 +25,17 @@ from chaperon_engine.actions.protocol import Actionable, run_action
 from chaperon_engine.actions.repeat import loop, repeat
 from chaperon_engine.actions.retry import retry_on_error
 from chaperon_engine.errors import MissingConfig, SessionAborted, SessionRefused
-from chaperon_engine.http import HttpClient
+from chaperon_engine.http.client import HttpClient
+from chaperon_engine.http.cookies import CookieJar
+from chaperon_engine.http.service import ServiceState
 from chaperon_engine.metrics.recorder import TimedSeries
 from chaperon_engine.session import config as configuration
 from chaperon_engine.session.assigned import Assigned, below
 from chaperon_engine.session.config import REQUIRED
-from chaperon_engine.session.context import PopulationContext
+from chaperon_engine.session.context import UNMEASURED, PopulationContext
 from chaperon_engine.session.failures import reason_of
 from chaperon_engine.session.kept import Kept
+from chaperon_engine.session.labels import ServiceLabels
 from chaperon_engine.session.log import SessionLogger
 from chaperon_engine.session.verbs import Client, HttpVerbs, ServiceView
 from chaperon_engine.units import Duration
@@ -69,8 +72,8 @@ class Session(HttpVerbs):
         self._context = context
         self._http = http
         self._client = http if client is None else client
-        first = next(iter(context.labels))
-        self._labels = context.labels[first]
+        first = next(iter(context.population.services))
+        self._labels = context.labels_of(first)
         self._service = http.service(first)
         self._config: Mapping[str, Any] = context.population.config
         self._is_measured = True
@@ -117,21 +120,25 @@ class Session(HttpVerbs):
             self._views = {}
         view = self._views.get(name)
         if view is None:
-            labels = self._context.labels
-            if name not in labels:
-                known = ", ".join(labels)
+            services = self._context.population.services
+            if name not in services:
+                known = ", ".join(services)
                 raise MissingConfig(f"service {name!r} is not configured; there is {known}")
             view = self._views[name] = ServiceView(
-                self,
-                name,
-                self._client,
-                self._http.service(name),
-                labels[name] if self._is_measured else self._labels,
+                self, name, self._client, self._http.service(name), self._labels_of(name)
             )
         return view
 
+    def _labels_of(self, service: str) -> ServiceLabels:
+        return self._context.labels_of(service) if self._is_measured else UNMEASURED
+
+    def _locate(self, url: str) -> tuple[ServiceState, str]:
+        """The service of a full URL, and the path below its base URL."""
+        service, path = self._http.locate(url)
+        return service, path.removeprefix(service.target.prefix)
+
     @property
-    def cookies(self) -> Any:
+    def cookies(self) -> CookieJar:
         """The session's cookies."""
         return self._http.cookies
 
@@ -194,9 +201,7 @@ class Session(HttpVerbs):
         series = self._context.call_series("run_action", name, measured=self._is_measured)
         return run_action(self, action, series)
 
-    def _call_series(
-        self, action: str, function: SessionFunction, name: str | None
-    ) -> TimedSeries:
+    def _call_series(self, action: str, function: SessionFunction, name: str | None) -> TimedSeries:
         name = name or function_name(function)
         return self._context.call_series(action, name, measured=self._is_measured)
 

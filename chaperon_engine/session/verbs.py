@@ -16,6 +16,7 @@ from chaperon_engine.actions.http import (
     options_of,
     result_of,
 )
+from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.options import RequestOptions
 from chaperon_engine.http.response import Response
 from chaperon_engine.http.url import with_params
@@ -24,6 +25,8 @@ from chaperon_engine.session.labels import ServiceLabels
 
 if TYPE_CHECKING:
     from chaperon_engine.session.session import Session
+
+_ABSOLUTE = ("http://", "https://")
 
 Exchange = Coroutine[Any, Any, Response]
 
@@ -58,62 +61,76 @@ class HttpVerbs:
 
     def get(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """GET."""
-        if options:
+        series = self._labels.GET.get(path)
+        if options or series is None:
             return self._send("GET", path, options)
-        return self._client.request(self._service, "GET", path, self._labels.GET[path], None)
+        return self._client.request(self._service, "GET", path, series, None)
 
     def post(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """POST."""
-        if options:
+        series = self._labels.POST.get(path)
+        if options or series is None:
             return self._send("POST", path, options)
-        return self._client.request(self._service, "POST", path, self._labels.POST[path], None)
+        return self._client.request(self._service, "POST", path, series, None)
 
     def put(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """PUT."""
-        if options:
+        series = self._labels.PUT.get(path)
+        if options or series is None:
             return self._send("PUT", path, options)
-        return self._client.request(self._service, "PUT", path, self._labels.PUT[path], None)
+        return self._client.request(self._service, "PUT", path, series, None)
 
     def patch(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """PATCH."""
-        if options:
+        series = self._labels.PATCH.get(path)
+        if options or series is None:
             return self._send("PATCH", path, options)
-        return self._client.request(self._service, "PATCH", path, self._labels.PATCH[path], None)
+        return self._client.request(self._service, "PATCH", path, series, None)
 
     def delete(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """DELETE."""
-        if options:
+        series = self._labels.DELETE.get(path)
+        if options or series is None:
             return self._send("DELETE", path, options)
-        return self._client.request(self._service, "DELETE", path, self._labels.DELETE[path], None)
+        return self._client.request(self._service, "DELETE", path, series, None)
 
     def head(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """HEAD."""
-        if options:
+        series = self._labels.HEAD.get(path)
+        if options or series is None:
             return self._send("HEAD", path, options)
-        return self._client.request(self._service, "HEAD", path, self._labels.HEAD[path], None)
+        return self._client.request(self._service, "HEAD", path, series, None)
 
     def options(self, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """OPTIONS."""
-        if options:
+        series = self._labels.OPTIONS.get(path)
+        if options or series is None:
             return self._send("OPTIONS", path, options)
-        return self._client.request(
-            self._service, "OPTIONS", path, self._labels.OPTIONS[path], None
-        )
+        return self._client.request(self._service, "OPTIONS", path, series, None)
 
     def request(self, method: str, path: str, **options: Unpack[RequestKeywords]) -> Exchange:
         """Any method."""
         return self._send(method, path, options)
 
     def _send(self, method: str, path: str, keywords: RequestKeywords) -> Exchange:
+        if not isinstance(path, str):
+            raise InvalidRequest(f"path must be text, not {type(path).__name__}")
         options = options_of(keywords)
-        series = self._labels.series(
+        service, labels = self._service, self._labels
+        if path.startswith(_ABSOLUTE):
+            service, path = self._session._locate(path)
+            labels = self._session._labels_of(service.name)
+        elif not keywords:
+            series = labels.bare(method, path)
+            return self._client.request(service, method, path, series, None)
+        series = labels.series(
             method.lower(),
             method,
             _shown(path, keywords),
             keywords.get("name") or "",
-            keywords.get("tags") or {},
+            keywords.get("tags"),
         )
-        exchange = self._client.request(self._service, method, path, series, options)
+        exchange = self._client.request(service, method, path, series, options)
         callback = keywords.get("with_result")
         if callback is None:
             return exchange

@@ -206,7 +206,7 @@ class SessionLife:
                         waited = work.throw(error)
                     else:
                         break
-                yield from work  # type: ignore[misc]  # a coroutine, as @coroutine allows
+                yield from work
             except StopIteration:
                 if self._is_over:
                     return

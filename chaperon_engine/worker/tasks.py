@@ -45,7 +45,7 @@ class TaskWatch:
         work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         **options: Any,
     ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
         if not IN_SESSION.get():
             self._outsiders.add(task)
         return task
