@@ -12,6 +12,7 @@ from chaperon_engine.version import __version__
 
 if TYPE_CHECKING:
     from chaperon_engine.actions import Actionable
+    from chaperon_engine.cli.quick import url_request
     from chaperon_engine.client import (
         RunClient,
         RunSummary,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from chaperon_engine.export import Exporter, ExportError
+    from chaperon_engine.export.summary import render as render_summary
     from chaperon_engine.http import Response
     from chaperon_engine.metrics.model import (
         CheckCount,
@@ -140,6 +142,7 @@ _HOMES: dict[str, str] = {
         "export_formats export_report launch list_runs load_report prune_runs recover run"
     ),
     "client.trial": "TrialEvent trial",
+    "cli.quick": "url_request",
     "clock": "Clock SystemClock",
     "definition.model": "LoadTest Population Scenario Service Tls",
     "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
@@ -152,6 +155,7 @@ _HOMES: dict[str, str] = {
         "TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
     ),
     "export": "ExportError Exporter",
+    "export.summary": "render_summary=render",
     "http": "Response",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
@@ -170,7 +174,13 @@ _HOMES: dict[str, str] = {
     ),
     "units": "Duration count seconds show_bytes show_count show_duration show_us",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+"""Module to the names it gives; `name=other` is called `other` there."""
+
+_HOME_OF = {
+    name: (home, inner or name)
+    for home, names in _HOMES.items()
+    for name, _, inner in (entry.partition("=") for entry in names.split())
+}
 
 __all__ = [
     "EXIT_BAD_INPUT",
@@ -278,6 +288,7 @@ __all__ = [
     "load_report",
     "prune_runs",
     "recover",
+    "render_summary",
     "run",
     "seconds",
     "show_bytes",
@@ -285,16 +296,17 @@ __all__ = [
     "show_duration",
     "show_us",
     "trial",
+    "url_request",
     "visible",
     "visible_block",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    home, inner = _HOME_OF[name]
+    value = getattr(import_module(f"{__name__}.{home}"), inner)
     globals()[name] = value
     return value
 

@@ -78,6 +78,13 @@ def quick_request(arguments: Namespace) -> LaunchRequest:
     )
 
 
+def url_request(url: str) -> LaunchRequest:
+    """What `chaperon quick URL` launches when nothing else is said. Raises UserError."""
+    from chaperon_engine.cli.arguments import parse
+
+    return quick_request(parse(["quick", url]))
+
+
 def split_url(text: str) -> SplitResult:
     """The parts of an http or https URL; without a scheme http is meant. Raises UserError."""
     shown = visible(re.sub(r"//[^/@]*@", "//***@", text))
