@@ -1,6 +1,6 @@
 """Figures as people read them: the tiles, the state line and the generator's health.
 
-A percentile with fewer than ten samples above it is marked with `~`.
+A percentile with fewer than ten samples above it is marked with `*`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,19 @@ class Tile:
 
 
 def percentile(latency: Percentiles, name: str) -> str:
-    """`12.3 ms`, `~12.3 ms` with too few samples above it, `–` without any."""
+    """`12.3 ms`, `12.3 ms*` with too few samples above it, `–` without any."""
     if not latency.count:
         return "–"
     value = show_us(getattr(latency, name))
     share = _SHARES.get(name)
     is_thin = share is not None and latency.count * share < _MIN_ABOVE
-    return f"~{value}" if is_thin else value
+    return f"{value}*" if is_thin else value
+
+
+def column_percentile(latency: Percentiles, name: str) -> str:
+    """As `percentile`, with room for the mark, so that units stand below each other."""
+    text = percentile(latency, name)
+    return text if text.endswith("*") else f"{text} "
 
 
 def share(part: float, whole: float) -> str:

@@ -26,20 +26,25 @@ METRICS = (
     Column("count", "Requests", 8),
     Column("failed", "Failed", 7),
     Column("http", "HTTP err", 8, from_width=96),
-    Column("p50", "p50", 9),
-    Column("p95", "p95", 9),
-    Column("p99", "p99", 9),
-    Column("p99_9", "p99.9", 9, from_width=110),
+    Column("p50", "p50 ", 9),
+    Column("p95", "p95 ", 9),
+    Column("p99", "p99 ", 9),
+    Column("p99_9", "p99.9 ", 9, from_width=110),
     Column("max", "max", 8, from_width=90),
 )
 
 
 def exact(distribution: Distribution, name: str) -> str:
-    """A percentile of a report, marked with `~` where the report says that samples are few."""
+    """A percentile of a report, marked with `*` where the report says that samples are few."""
     if not distribution.count:
         return "–"
     value = show_us(getattr(distribution, name))
-    return f"~{value}" if name in distribution.thin else value
+    return f"{value}*" if name in distribution.thin else value
+
+
+def _column(distribution: Distribution, name: str) -> str:
+    text = exact(distribution, name)
+    return text if text.endswith("*") else f"{text} "
 
 
 def status_words(report: Report) -> tuple[str, str]:
@@ -173,10 +178,10 @@ def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
         (show_count(metric.count), ""),
         (show_count(metric.failed), "bad" if metric.failed else "dim"),
         (show_count(http), "bad" if http else "dim"),
-        (exact(latency, "p50"), ""),
-        (exact(latency, "p95"), ""),
-        (exact(latency, "p99"), ""),
-        (exact(latency, "p99_9"), ""),
+        (_column(latency, "p50"), ""),
+        (_column(latency, "p95"), ""),
+        (_column(latency, "p99"), ""),
+        (_column(latency, "p99_9"), ""),
         (exact(latency, "max"), "dim"),
     )
 

@@ -14,7 +14,7 @@ from chaperon_engine import (
     show_us,
     visible,
 )
-from chaperon_tui.state.figures import SIGNS, percentile, share
+from chaperon_tui.state.figures import SIGNS, column_percentile, percentile, share
 from chaperon_tui.state.table import Cell, Column, Table
 
 SERIES = (
@@ -24,9 +24,9 @@ SERIES = (
     Column("per_s", "/s", 7, sort="per_s"),
     Column("failed", "Failed", 7, sort="failed"),
     Column("http_errors", "HTTP err", 9, from_width=100, sort="http_errors"),
-    Column("p50", "p50", 9, sort="p50"),
-    Column("p95", "p95", 9, sort="p95"),
-    Column("p99", "p99", 9, sort="p99"),
+    Column("p50", "p50 ", 9, sort="p50"),
+    Column("p95", "p95 ", 9, sort="p95"),
+    Column("p99", "p99 ", 9, sort="p99"),
     Column("max", "max", 8, from_width=90, sort="max"),
     Column("bytes_in", "Bytes in", 9, from_width=130),
 )
@@ -75,10 +75,10 @@ def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
     latency = row.latency
     if kind in ("counter", "gauge", "rate") or row.key.unit not in ("", "us"):
         value = share(row.value, 1.0) if kind == "rate" else show_count(row.value)
-        shown = (value, "–", "–", "–")
+        shown: tuple[str, ...] = (f"{value} ", "– ", "– ", "–")
     else:
         shown = (
-            percentile(latency, "p50"), percentile(latency, "p95"), percentile(latency, "p99"),
+            *(column_percentile(latency, name) for name in ("p50", "p95", "p99")),
             percentile(latency, "max"),
         )  # fmt: skip
     return (

@@ -1,0 +1,139 @@
+"""The app: which screen comes first, what is remembered, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from chaperon_engine import LaunchRequest, Report
+from chaperon_tui.palette import KeyCommands
+from chaperon_tui.state.memory import load_memory, save_memory
+
+if TYPE_CHECKING:
+    from chaperon_tui.engine import Engine
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the app begins."""
+
+    request: LaunchRequest | None = None
+    """Straight to the launch form of this."""
+    attach: bool = False
+    """Straight to the live screen of a run."""
+    run: str | None = None
+    """Which run to attach to; None for the newest that is running."""
+    target_url: str = ""
+    """Base URL of the bundled target of a demo."""
+
+
+class ChaperonApp(App[None]):
+    """The terminal UI of Chaperon: a viewer of runs."""
+
+    TITLE = "Chaperon"
+    CSS_PATH = "app.tcss"
+    COMMANDS = App.COMMANDS | {KeyCommands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "leave", "Quit", id="app.quit", priority=True,
+                tooltip="Close the UI; asks first while a run is going"),
+        Binding("f1", "help", "Help", id="app.help",
+                tooltip="Keys of this screen and what the signs mean"),
+        Binding("question_mark", "help", "Help", show=False, id="app.help2"),
+    ]  # fmt: skip
+
+    def __init__(self, engine: Engine, start: Start, memory_file: Path):
+        super().__init__()
+        self.engine = engine
+        self.start = start
+        self.memory_file = memory_file
+        self.memory = load_memory(memory_file)
+        self.last_report: Report | None = None
+        """Printed when the app ends."""
+        self.left_running: list[str] = []
+        """Ids of runs that go on when the app ends."""
+
+    def on_mount(self) -> None:
+        """Show the first screen; the menu lies below it."""
+        if self.memory.theme in self.available_themes:
+            self.theme = self.memory.theme
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        from chaperon_tui.screens.menu import MenuScreen
+
+        self.push_screen(MenuScreen())
+        if self.start.request is not None:
+            from chaperon_tui.screens.launch import LaunchScreen
+
+            self.push_screen(LaunchScreen(self.start.request))
+        elif self.start.attach:
+            self.attach_to(self.start.run)
+
+    def attach_to(self, run: str | None) -> None:
+        """Connect to a run and show it; a refusal is said in one sentence."""
+        self.run_worker(self._connect(run), group="attach", exclusive=True)
+
+    async def _connect(self, run: str | None) -> None:
+        from chaperon_engine import ChaperonError
+        from chaperon_tui.screens.live import LiveScreen
+
+        try:
+            client = await self.engine.attach(run)
+        except ChaperonError as error:
+            self.say(error, severe=True)
+            return
+        await self.push_screen(LiveScreen(client, None))
+
+    def say(self, text: object, *, severe: bool = False) -> None:
+        """A short message in the corner; foreign text is made visible."""
+        from chaperon_engine import visible
+
+        self.notify(
+            visible(text), severity="error" if severe else "information",
+            timeout=10 if severe else 5, markup=False,
+        )  # fmt: skip
+
+    def save_memory(self) -> None:
+        """Write what is remembered."""
+        save_memory(self.memory, self.memory_file)
+
+    def action_help(self) -> None:
+        """Keys and signs."""
+        from chaperon_tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    async def action_leave(self) -> None:
+        """Quit, after asking what to do with a run that is going."""
+        from chaperon_tui.screens.leave import LeaveScreen
+        from chaperon_tui.screens.live import LiveScreen
+
+        if isinstance(self.screen, LeaveScreen):
+            return
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, LiveScreen) and screen.is_going:
+                screen.ask_to_leave(quits=True)
+                return
+        self.exit()
+
+    async def action_quit(self) -> None:
+        """The palette's quit is the same as the key's."""
+        await self.action_leave()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Those of the toolkit that make sense here."""
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Screenshot"):
+                yield command
+
+    def _keep_theme(self, name: str) -> None:
+        if self.memory.theme != name:
+            self.memory.theme = name
+            self.save_memory()

@@ -1,0 +1,254 @@
+"""The launch form: everything a person decides before a run, checked while it is typed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Button, Footer, Input, Label
+
+from chaperon_engine import ChaperonError, LaunchRequest, Plan, visible
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.screens.confirm import Choice, ConfirmScreen
+from chaperon_tui.state import form
+from chaperon_tui.state.hosts import are_near, host_of, is_near
+from chaperon_tui.state.memory import remember_launch
+from chaperon_tui.state.menu import plan_rows
+from chaperon_tui.state.tables import short_path
+from chaperon_tui.widgets.rows import Rows
+
+if TYPE_CHECKING:
+    from chaperon_tui.app import ChaperonApp
+
+RESOLVE_TIMEOUT_S = 3.0
+
+
+class LaunchScreen(Screen[None]):
+    """Fields on the left, the plan on the right, what is wrong below."""
+
+    CSS_PATH = "launch.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5,ctrl+l", "launch", "Launch", id="launch.launch", priority=True,
+                tooltip="Start the run (Enter in a field does the same)"),
+        Binding("ctrl+t", "try", "Try", id="launch.try",
+                tooltip="Run one session once and show every exchange"),
+        Binding("ctrl+d", "defaults", "Defaults", id="launch.defaults",
+                tooltip="Forget the remembered values and show those of the plan"),
+        Binding("escape", "app.pop_screen", "Back", id="launch.back", tooltip="Back to the menu"),
+        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("up", "app.focus_previous", "Previous field", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, request: LaunchRequest, plan: Plan | None = None, *, target: str = ""):
+        super().__init__()
+        self._request = request
+        self._plan = plan
+        self._target = target
+        self._busy = ""
+
+    @property
+    def chaperon(self) -> ChaperonApp:
+        """The app with its own type."""
+        return cast("ChaperonApp", self.app)
+
+    @property
+    def _key(self) -> str:
+        return f"{self._request.file}:{self._request.name or ''}"
+
+    def compose(self) -> ComposeResult:
+        name = visible(self._request.name or short_path(self._request.file), 60)
+        yield Rows([((" Launch  ", "key"), (name, "title"))], id="head")
+        with Horizontal(id="body"):
+            with VerticalScroll(id="fields", classes="panel") as panel:
+                panel.border_title = Content("Settings")
+                panel.can_focus = False
+            with VerticalScroll(id="plan", classes="panel") as panel:
+                panel.border_title = Content("Plan")
+                panel.can_focus = False
+                yield Rows([(("Reading the plan …", "dim"),)], wrap=True, id="about")
+        with Horizontal(id="bottom"):
+            yield Rows(id="problem")
+            yield Button(Content("Try"), id="try")
+            yield Button(Content("Launch"), id="launch", variant="primary")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Learn the plan if nobody knows it yet."""
+        if self._plan is None:
+            self.run_worker(self._describe(), group="describe", exclusive=True)
+        else:
+            self.call_later(self._show_fields, True)
+
+    async def _describe(self) -> None:
+        try:
+            self._plan = await self.chaperon.engine.describe(self._request)
+        except ChaperonError as error:
+            self.query_one("#about", Rows).show([(("This file cannot be launched.", "bad"),)])
+            self._say(str(error), "bad")
+            return
+        await self._show_fields(True)
+
+    async def _show_fields(self, with_memory: bool) -> None:
+        plan = self._plan
+        assert plan is not None
+        remembered = self.chaperon.memory.launches.get(self._key, {}) if with_memory else {}
+        formats = await asyncio.to_thread(self.chaperon.engine.export_formats)
+        wanted = form.fields(plan, remembered, formats, self._target)
+        box = self.query_one("#fields", VerticalScroll)
+        await box.remove_children()
+        section = ""
+        widgets: list[Label | Horizontal] = []
+        for field in wanted:
+            if field.section != section:
+                section = field.section
+                widgets.append(Label(Content(section), classes="section"))
+            entry = Input(field.value, placeholder=field.placeholder, name=field.key,
+                          select_on_focus=False)  # fmt: skip
+            label = Label(Content(field.label), classes="name")
+            widgets.append(Horizontal(label, entry, classes="field"))
+        await box.mount_all(widgets)
+        about: list[Row] = []
+        if plan.doc:
+            about += [((visible(line), ""),) for line in plan.doc.strip().split("\n")[:8]]
+            about.append(())
+        self.query_one("#about", Rows).show([*about, *plan_rows(plan)])
+        first = self.query(Input).first()
+        first.focus()
+        self._check()
+
+    @property
+    def _values(self) -> dict[str, str]:
+        return {str(field.name): field.value for field in self.query(Input)}
+
+    def _check(self) -> bool:
+        """Mark the fields with something wrong; True if all is well."""
+        found = form.problems(self._values)
+        for field in self.query(Input):
+            field.set_class(str(field.name) in found, "-bad")
+        if self._plan is None:
+            return False
+        if found:
+            focused = self.focused.name if isinstance(self.focused, Input) else None
+            key = focused if focused in found else next(iter(found))
+            self._say(found[key or ""], "bad")
+        else:
+            self._say("Enter or F5 launches.", "dim")
+        self.query_one("#launch", Button).disabled = bool(found)
+        return not found
+
+    def _say(self, text: str, role: str) -> None:
+        sign = "✗ " if role == "bad" else ""
+        self.query_one("#problem", Rows).show([((f" {sign}{visible(text)}", role),)])
+
+    @on(Input.Changed)
+    def changed(self) -> None:
+        """Check while it is typed."""
+        self._check()
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        """Enter launches."""
+        self.action_launch()
+
+    @on(Button.Pressed, "#launch")
+    def launch_pressed(self) -> None:
+        """The button does what the key does."""
+        self.action_launch()
+
+    @on(Button.Pressed, "#try")
+    def try_pressed(self) -> None:
+        """The button does what the key does."""
+        self.action_try()
+
+    def action_defaults(self) -> None:
+        """The plan's own values."""
+        if self._plan is not None:
+            self.chaperon.memory.launches.pop(self._key, None)
+            self.run_worker(self._show_fields(False), group="describe", exclusive=True)
+
+    def action_try(self) -> None:
+        """One session once."""
+        if self._plan is not None and self._check():
+            request = form.request(self._plan, self._request, self._values)
+            self.run_worker(self._after_question(request, is_trial=True), exclusive=True)
+
+    def action_launch(self) -> None:
+        """Start the run, once for a press."""
+        if self._plan is None or self._busy or not self._check():
+            return
+        remember_launch(self.chaperon.memory, self._key, self._values)
+        self.chaperon.save_memory()
+        request = form.request(self._plan, self._request, self._values)
+        self.run_worker(self._after_question(request, is_trial=False), exclusive=True)
+
+    async def _after_question(self, request: LaunchRequest, *, is_trial: bool) -> None:
+        for host in await self._unknown_hosts():
+            answer = await self.app.push_screen_wait(host_question(host))
+            if answer != "yes":
+                self._say(f"Not launched: {host} was not allowed.", "dim")
+                return
+            self.chaperon.memory.hosts.append(host)
+            self.chaperon.save_memory()
+        if is_trial:
+            from chaperon_tui.screens.trial import TrialScreen
+
+            await self.app.push_screen(TrialScreen(request))
+        else:
+            await self._launch(request)
+
+    async def _unknown_hosts(self) -> list[str]:
+        """Hosts neither near nor allowed before."""
+        urls = [value for key, value in self._values.items() if key.startswith("url.")]
+        hosts = sorted({host_of(url.strip()) for url in urls} - set(self.chaperon.memory.hosts))
+        return [host for host in hosts if host and not await _is_near(host)]
+
+    async def _launch(self, request: LaunchRequest) -> None:
+        from chaperon_tui.screens.live import LiveScreen
+
+        self._busy = "launching"
+        self._say("Starting the engine and its workers …", "")
+        self.query_one("#launch", Button).disabled = True
+        try:
+            client = await self.chaperon.engine.launch(request)
+        except ChaperonError as error:
+            self._say(str(error), "bad")
+            return
+        finally:
+            self._busy = ""
+            self.query_one("#launch", Button).disabled = False
+        self._say("Enter or F5 launches.", "dim")
+        await self.app.push_screen(LiveScreen(client, request))
+
+
+async def _is_near(host: str) -> bool:
+    near = is_near(host)
+    if near is not None:
+        return near
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return False
+    return are_near(str(address[0]) for *_, address in found)
+
+
+def host_question(host: str) -> ConfirmScreen:
+    """Asked once for each host outside of private networks."""
+    return ConfirmScreen(
+        "A host outside of your own networks",
+        [
+            ((visible(host, 200), "value"),),
+            (),
+            (("A load test can take a service down. Load only what you are allowed to load. "
+              "The answer is remembered for this host.", ""),),
+        ],
+        [Choice("y", "I may load it", "yes", "warning"), Choice("n", "Back", "", "primary")],
+    )  # fmt: skip

@@ -1,0 +1,489 @@
+"""The live screen: one run, from its first second to its report.
+
+Draws what the store holds. Counters and the series table follow every snapshot, charts and heatmap
+every new second; nothing is drawn while the display is paused or another screen lies above.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import msgspec
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from chaperon_engine import (
+    ChaperonError,
+    LaunchRequest,
+    Report,
+    Snapshot,
+    View,
+    show_count,
+    visible,
+)
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.screens.confirm import Choice, ConfirmScreen
+from chaperon_tui.state import charts
+from chaperon_tui.state.figures import Progress, Tile, health_line, progress, tiles
+from chaperon_tui.state.store import RunStore
+from chaperon_tui.state.table import Table
+from chaperon_tui.state.tables import (
+    ERRORS,
+    LOG,
+    SERIES,
+    SORTS,
+    WORKERS,
+    errors_table,
+    log_table,
+    series_table,
+    workers_table,
+)
+from chaperon_tui.widgets.bars import HealthBar, StateLine, Tiles
+from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.painted import Painted
+from chaperon_tui.widgets.rows import Drawing
+from chaperon_tui.widgets.table_view import TableView
+
+if TYPE_CHECKING:
+    from chaperon_tui.app import ChaperonApp
+    from chaperon_tui.engine import RunHandle
+
+RATE_HZ = 4.0
+_EMPTY_TILES = tuple(
+    Tile(title, "–") for title in ("Requests/s", "p50", "p95", "p99", "Failed", "In flight")
+)
+
+
+class LiveScreen(Screen[None]):
+    """State, health, tiles and six panels."""
+
+    CSS_PATH = "live.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "Stop", id="live.stop",
+                tooltip="Stop gracefully: running iterations may end, full report"),
+        Binding("a", "abort", "Abort", id="live.abort",
+                tooltip="Cancel what is in flight; there is still a report"),
+        Binding("n", "again", "Start again", id="live.again",
+                tooltip="Launch the same once more when this run has ended"),
+        Binding("e", "report", "Report", id="live.report", tooltip="Open the report of the run"),
+        Binding("i", "interval", "Interval", id="live.interval",
+                tooltip="Figures of the last second, or of the whole run"),
+        Binding("p", "pause", "Pause", id="live.pause",
+                tooltip="Hold the display; the run and its record go on"),
+        Binding("z", "zoom", "Zoom", id="live.zoom",
+                tooltip="One panel over the whole screen, or all panels"),
+        Binding("t", "span", "Span", id="live.span",
+                tooltip="Charts of the whole run, the last minute, the last five minutes"),
+        Binding("o", "sort", "Sort", id="live.sort", tooltip="Sort the series by the next column"),
+        Binding("O", "reverse", "Reverse", show=False, id="live.reverse",
+                tooltip="Reverse the order of the series"),
+        Binding("slash", "filter", "Find", show=False, id="live.filter",
+                tooltip="Show only series whose name contains a text"),
+        *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False, id=f"live.panel{n}")
+          for n in range(1, 7)),
+        Binding("escape,q", "back", "Back", id="live.back",
+                tooltip="Leave this screen; asks first while the run is going"),
+    ]  # fmt: skip
+
+    def __init__(self, client: RunHandle, request: LaunchRequest | None):
+        super().__init__()
+        self.client = client
+        self.request = request
+        """What the run was launched from; None when this viewer attached to it."""
+        self.store = RunStore(client.run_id, client.plan)
+        self.view = View(limit=0)
+        self.report: Report | None = None
+        self.is_paused = False
+        self._span: int | None = None
+        self._subscribed: View | None = None
+        self._logged = -1
+        self._quits_at_end = False
+
+    @property
+    def chaperon(self) -> ChaperonApp:
+        """The app with its own type."""
+        return cast("ChaperonApp", self.app)
+
+    @property
+    def is_going(self) -> bool:
+        """The run has not ended, as far as is known here."""
+        return not self.store.is_finished
+
+    def compose(self) -> ComposeResult:
+        yield StateLine(self._state, id="state")
+        yield HealthBar(lambda: health_line(self.store), id="health")
+        yield Tiles(self._tiles, id="tiles")
+        yield Board(
+            [
+                Panel("Charts", Horizontal(
+                    Drawing(self._latency, id="latency"), Drawing(self._rate, id="rate"),
+                    id="charts-box"), id="charts"),
+                Panel("Heatmap", Drawing(self._heat, id="heat"), id="heatmap"),
+                Panel("Series", TableView(Table(SERIES), id="series-table"), id="series"),
+                Panel("Errors", TableView(Table(ERRORS, empty="No errors."), id="errors-table"),
+                      id="errors"),
+                Panel("Workers", TableView(Table(WORKERS), id="workers-table"), id="workers"),
+                Panel("Log", TableView(Table(LOG, empty="The log is empty."), header=False,
+                                       follow=True, id="log-table"), id="log"),
+            ],
+            id="board",
+        )  # fmt: skip
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Follow the run."""
+        self._note_charts()
+        self.query_one("#series-table").focus()
+        self.run_worker(self._follow(), group="follow", exclusive=True)
+
+    def on_screen_resume(self) -> None:
+        """Nothing was drawn while another screen lay above."""
+        self._draw(True)
+        self._look()
+
+    # The run
+
+    async def _follow(self) -> None:
+        try:
+            await self._subscribe()
+            async for snapshot in self.client.snapshots():
+                self.take(snapshot)
+        except (ChaperonError, OSError) as error:
+            self.store.lost = visible(error)
+        if not self.store.is_finished:
+            self.store.lost = f"the engine of {self.store.run_id} ended without a report"
+        self._draw(True)
+        if self.store.lost:
+            await self._offer_recovery()
+        else:
+            await self._open_report()
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Fold a snapshot and draw what it changes."""
+        has_new_seconds = self.store.fold(snapshot)
+        if not self.is_paused:
+            self._draw(has_new_seconds)
+
+    async def _offer_recovery(self) -> None:
+        answer = await self.app.push_screen_wait(ConfirmScreen(
+            "The engine is gone",
+            [((self.store.lost, "bad"),), (),
+             (("What it had recorded is in its journal. Recovering makes a report of it.", ""),)],
+            [Choice("r", "Recover", "recover", "primary"), Choice("c", "Close", "")],
+        ))  # fmt: skip
+        if answer != "recover":
+            return
+        try:
+            self.report = await asyncio.to_thread(self.chaperon.engine.recover, self.store.run_id)
+        except ChaperonError as error:
+            self.chaperon.say(error, severe=True)
+            return
+        self._show_report()
+
+    async def _open_report(self) -> None:
+        try:
+            self.report = await asyncio.to_thread(
+                self.chaperon.engine.load_report, self.store.run_id
+            )
+        except ChaperonError as error:
+            self.chaperon.say(error, severe=True)
+            return
+        self.chaperon.last_report = self.report
+        if self._quits_at_end:
+            self.app.exit()
+        elif not self.is_paused:
+            self._show_report()
+
+    def _show_report(self) -> None:
+        from chaperon_tui.screens.report import ReportScreen
+
+        if self.report is not None:
+            snapshot = self.store.snapshot
+            written = dict(snapshot.exports) if snapshot is not None else {}
+            self.chaperon.last_report = self.report
+            screen = ReportScreen(self.report, window=self.client.window, request=self.request,
+                                  written=written)  # fmt: skip
+            if self.is_current:
+                self.app.push_screen(screen)
+
+    async def _subscribe(self) -> None:
+        """Tell the engine what is looked at, if that has changed."""
+        if self.view != self._subscribed:
+            self._subscribed = self.view
+            await self.client.subscribe(self.view, RATE_HZ)
+
+    def _look(self) -> None:
+        """Ask for the rows that are visible; none while the table is not."""
+        table = self.query_one("#series-table", TableView)
+        limit = min(table.page + 1, 200) if table.is_seen else 0
+        self.view = msgspec.structs.replace(self.view, offset=table.top, limit=limit)
+        if self.view != self._subscribed and self.is_going:
+            self.run_worker(self._subscribe_quietly(), group="view", exclusive=True)
+
+    async def _subscribe_quietly(self) -> None:
+        with contextlib.suppress(ChaperonError, OSError):
+            await self._subscribe()
+
+    # What is drawn
+
+    def _state(self) -> tuple[Progress, str]:
+        words = "last second" if self.view.interval else "whole run"
+        return progress(self.store), f"PAUSED · {words}" if self.is_paused else words
+
+    def _tiles(self) -> tuple[Tile, ...]:
+        snapshot = self.store.snapshot
+        return _EMPTY_TILES if snapshot is None else tiles(snapshot, interval=self.view.interval)
+
+    def _latency(self, width: int, height: int) -> list[Row]:
+        history = self.store.history
+        x = charts.time_range(history, self._planned_s, self._span, width)
+        return charts.latency_chart(history.span(self._span), x, width, height)
+
+    def _rate(self, width: int, height: int) -> list[Row]:
+        history = self.store.history
+        x = charts.time_range(history, self._planned_s, self._span, width)
+        return charts.rate_chart(history.span(self._span), x, width, height)
+
+    def _heat(self, width: int, height: int) -> list[Row]:
+        history = self.store.history
+        x = charts.time_range(history, self._planned_s, self._span, width)
+        return charts.latency_heatmap(history.span(self._span), x, width, height)
+
+    @property
+    def _planned_s(self) -> float | None:
+        return self.store.snapshot.planned_s if self.store.snapshot else self.store.plan.planned_s
+
+    def _draw(self, charts_too: bool) -> None:
+        if not self.is_current or not self.is_mounted:
+            return
+        snapshot = self.store.snapshot
+        with self.app.batch_update():
+            for name in ("#state", "#health", "#tiles"):
+                self.query_one(name, Painted).repaint()
+            if snapshot is None:
+                return
+            self._fill("#series-table", lambda: series_table(snapshot, self.view))
+            self._fill("#errors-table", lambda: errors_table(snapshot))
+            if charts_too:
+                for name in ("#latency", "#rate", "#heat"):
+                    self.query_one(name, Painted).repaint()
+                self._fill("#workers-table", lambda: workers_table(snapshot))
+            if self._logged != self.store.log_count or charts_too:
+                self._logged = self.store.log_count
+                self._fill("#log-table", lambda: log_table(self.store.log))
+            self._note_panels(snapshot)
+
+    def _fill(self, name: str, make: Callable[[], Table]) -> None:
+        """Make the rows of a table only while it is seen."""
+        table = self.query_one(name, TableView)
+        if table.is_seen:
+            table.show(make())
+
+    def _note_panels(self, snapshot: Snapshot) -> None:
+        kind = "last second" if self.view.interval else "whole run"
+        found = f" with {visible(self.view.contains, 20)!r}" if self.view.contains else ""
+        folded = f", {snapshot.folded} in (other)" if snapshot.folded else ""
+        errors = sum(error.count for error in snapshot.errors)
+        notes = {
+            "series": f"{snapshot.series_total}{found}{folded} · {kind}",
+            "errors": f"{show_count(errors)}" if errors else "none",
+            "workers": str(len(snapshot.workers)),
+            "log": show_count(self.store.log_count),
+        }
+        for name, note in notes.items():
+            self.query_one(f"#{name}", Panel).set_note(note)
+
+    def _note_charts(self) -> None:
+        words = charts.span_words(self._span)
+        self.query_one("#charts", Panel).set_note(f"service time, requests/s · {words}")
+        self.query_one("#heatmap", Panel).set_note(f"responses by service time · {words}")
+
+    def _all_again(self) -> None:
+        """Other panels are visible: fill and draw them."""
+        self._look()
+        self._draw(True)
+
+    # Keys
+
+    def action_panel(self, number: int) -> None:
+        """Bring a panel to the front."""
+        self.query_one("#board", Board).select(number)
+        self.call_after_refresh(self._all_again)
+
+    def action_zoom(self) -> None:
+        """One panel or all."""
+        self.query_one("#board", Board).toggle_zoom()
+        self.call_after_refresh(self._all_again)
+
+    def on_resize(self) -> None:
+        """Other panels may be visible."""
+        self.call_after_refresh(self._all_again)
+
+    def on_tabs_chosen(self) -> None:
+        """A tab was clicked; the board has selected it."""
+        self.call_after_refresh(self._all_again)
+
+    def action_interval(self) -> None:
+        """Figures of the last second or of the whole run."""
+        self.view = msgspec.structs.replace(self.view, interval=not self.view.interval)
+        self._all_again()
+
+    def action_pause(self) -> None:
+        """Hold the display, or catch up."""
+        self.is_paused = not self.is_paused
+        if self.is_paused:
+            self.query_one("#state", Painted).repaint()
+        else:
+            self._all_again()
+            if self.report is not None:
+                self._show_report()
+
+    def action_span(self) -> None:
+        """The next time span."""
+        spans = charts.SPANS
+        self._span = spans[(spans.index(self._span) + 1) % len(spans)]
+        self._note_charts()
+        self._draw(True)
+
+    def action_sort(self) -> None:
+        """The next column."""
+        self._sort_by(SORTS[(SORTS.index(self.view.sort) + 1) % len(SORTS)])
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self.view = msgspec.structs.replace(self.view, descending=not self.view.descending)
+        self._look()
+
+    def on_table_view_header_chosen(self, event: TableView.HeaderChosen) -> None:
+        """Sort by the clicked column, or the other way round."""
+        if event.sort == self.view.sort:
+            self.action_reverse()
+        else:
+            self._sort_by(event.sort)
+
+    def _sort_by(self, sort: str) -> None:
+        self.view = msgspec.structs.replace(self.view, sort=sort, descending=sort != "label")
+        self.query_one("#series-table", TableView).move_to(0)
+        self._look()
+
+    def on_table_view_scrolled(self, event: TableView.Scrolled) -> None:
+        """Other series are to be seen."""
+        if event.view.id == "series-table":
+            self._look()
+
+    def on_table_view_chosen(self, event: TableView.Chosen) -> None:
+        """Open a series or a problem."""
+        snapshot, table = self.store.snapshot, event.view
+        if snapshot is None:
+            return
+        if table.id == "series-table":
+            here = table.cursor - table.table.offset
+            if 0 <= here < len(snapshot.series):
+                from chaperon_tui.screens.series import SeriesScreen
+
+                self.app.push_screen(SeriesScreen(self, snapshot.series[here].id))
+        elif table.id in ("errors-table", "log-table", "workers-table"):
+            from chaperon_tui.screens.lines import row_screen
+
+            row = table.table.rows[table.cursor - table.table.offset]
+            self.app.push_screen(row_screen(table.table, row, snapshot.exceptions))
+
+    @work(group="filter", exclusive=True)
+    async def action_filter(self) -> None:
+        """Ask for a text that the names of series contain."""
+        from chaperon_tui.screens.prompt import PromptScreen
+
+        text = await self.app.push_screen_wait(
+            PromptScreen("Find series", "part of a name; empty shows all", self.view.contains)
+        )
+        if text is not None:
+            self.view = msgspec.structs.replace(self.view, contains=text)
+            self.query_one("#series-table", TableView).move_to(0)
+            self._look()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what makes sense now."""
+        if action in ("stop", "abort"):
+            return self.is_going
+        if action == "again":
+            return not self.is_going and self.request is not None
+        if action == "report":
+            return self.report is not None
+        return True
+
+    @work(group="stop", exclusive=True)
+    async def action_stop(self) -> None:
+        """Stop gracefully."""
+        with contextlib.suppress(ChaperonError, OSError):
+            await self.client.stop()
+            self.store.is_stopping = True
+            self.query_one("#state", Painted).repaint()
+
+    @work(group="stop", exclusive=True)
+    async def action_abort(self) -> None:
+        """Cancel everything, after a question."""
+        answer = await self.app.push_screen_wait(ConfirmScreen(
+            "Abort the run?",
+            [(("Requests in flight are cancelled at once. There is still a report; "
+               "stopping (s) lets them end.", ""),)],
+            [Choice("a", "Abort", "abort", "error"), Choice("c", "Go on", "", "primary")],
+        ))  # fmt: skip
+        if answer == "abort":
+            with contextlib.suppress(ChaperonError, OSError):
+                await self.client.abort()
+                self.store.is_stopping = True
+
+    @work(group="again", exclusive=True)
+    async def action_again(self) -> None:
+        """Launch the same once more."""
+        if self.request is None:
+            return
+        self.chaperon.say("Starting the engine and its workers …")
+        try:
+            client = await self.chaperon.engine.launch(self.request)
+        except ChaperonError as error:
+            self.chaperon.say(error, severe=True)
+            return
+        self.app.switch_screen(LiveScreen(client, self.request))
+
+    def action_report(self) -> None:
+        """The report of the ended run."""
+        self._show_report()
+
+    def action_back(self) -> None:
+        """Leave the screen."""
+        board = self.query_one("#board", Board)
+        if board.has_class("-zoomed"):
+            self.action_zoom()
+        elif self.is_going:
+            self.ask_to_leave(quits=False)
+        else:
+            self.app.pop_screen()
+
+    @work(group="leave", exclusive=True)
+    async def ask_to_leave(self, *, quits: bool) -> None:
+        """Leave the run running, or stop it, or stay."""
+        from chaperon_tui.screens.leave import LeaveScreen
+
+        answer = await self.app.push_screen_wait(LeaveScreen(self.store.run_id))
+        if answer == "leave":
+            self.chaperon.left_running.append(self.store.run_id)
+            if quits:
+                self.app.exit()
+            else:
+                self.app.pop_screen()
+        elif answer == "stop":
+            self._quits_at_end = quits
+            self.action_stop()
+
+    async def on_unmount(self) -> None:
+        """The connection ends with the screen; the run does not."""
+        with contextlib.suppress(ChaperonError, OSError):
+            await self.client.close()

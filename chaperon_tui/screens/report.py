@@ -1,0 +1,190 @@
+"""The report of a run: summary, series, problems, percentiles of a marked time window, export."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer
+
+from chaperon_engine import ChaperonError, LaunchRequest, Report, WindowSummary, visible
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.state import charts
+from chaperon_tui.state.history import History
+from chaperon_tui.state.reports import metrics_table, problems_table, summary_rows, window_rows
+from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.rows import Drawing, Rows
+from chaperon_tui.widgets.table_view import TableView
+from chaperon_tui.widgets.timeline import Timeline
+
+if TYPE_CHECKING:
+    from chaperon_tui.app import ChaperonApp
+
+WINDOW_AFTER_S = 0.2
+"""How long a window stands before its percentiles are asked for."""
+
+Window = Callable[[int, int], Awaitable[WindowSummary | None]]
+
+
+class ReportScreen(Screen[None]):
+    """Reads a finished report; nothing here changes any more but what is exported."""
+
+    CSS_PATH = "report.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "export", "Export", id="report.export",
+                tooltip="Write the report as a file: CSV, JSON, timeline"),
+        Binding("n", "again", "Start again", id="report.again",
+                tooltip="Launch form for the same load test"),
+        Binding("w", "panel(1)", "Time window", id="report.window",
+                tooltip="Mark a time window with the arrow keys and see its exact percentiles"),
+        Binding("z", "zoom", "Zoom", id="report.zoom",
+                tooltip="One panel over the whole screen, or all panels"),
+        *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False) for n in range(1, 5)),
+        Binding("escape,q", "back", "Back", id="report.back", tooltip="Leave the report"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        report: Report,
+        *,
+        window: Window | None,
+        request: LaunchRequest | None,
+        written: Mapping[str, str],
+    ):
+        super().__init__()
+        self.report = report
+        self.request = request
+        self.written = dict(written)
+        """Format to the path that was written."""
+        self._window = window
+        self._history = History()
+        self._history.extend(report.intervals)
+        self._timer: Timer | None = None
+
+    @property
+    def chaperon(self) -> ChaperonApp:
+        """The app with its own type."""
+        return cast("ChaperonApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Rows(summary_rows(self.report), wrap=True, id="summary")
+        yield Rows(id="written")
+        yield Board(
+            [
+                Panel("Series", TableView(metrics_table(self.report), id="metrics"), id="series"),
+                Panel("Time window", Timeline(self._draw_latency, self._history.last_s + 1,
+                      id="timeline"), Rows([_HINT], wrap=True, id="window-figures"), id="window"),
+                Panel("Requests/s", Drawing(self._draw_rate, id="rate"), id="rates"),
+                Panel("Errors, checks", TableView(problems_table(self.report), id="problems"),
+                      id="errors"),
+            ],
+            id="board",
+        )  # fmt: skip
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin with the series."""
+        self._show_written()
+        self.query_one("#metrics").focus()
+        self.query_one("#window", Panel).set_note("service time · ← → mark")
+
+    def _draw_latency(
+        self, width: int, height: int, marks: tuple[float, float] | None
+    ) -> list[Row]:
+        x = charts.time_range(self._history, None, None, width)
+        return charts.latency_chart(self._history.span(None), x, width, height, marks)
+
+    def _draw_rate(self, width: int, height: int) -> list[Row]:
+        x = charts.time_range(self._history, None, None, width)
+        return charts.rate_chart(self._history.span(None), x, width, height)
+
+    def _show_written(self) -> None:
+        rows: list[Row] = [
+            (("✓ Written: ", "good"), (f"{visible(name, 20)} ", "dim"), (visible(path), "value"))
+            for name, path in self.written.items()
+        ]
+        self.query_one("#written", Rows).show(rows)
+        self.query_one("#written").display = bool(rows)
+
+    def on_timeline_marked(self, event: Timeline.Marked) -> None:
+        """Ask once the window stands."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(
+            WINDOW_AFTER_S, lambda: self._ask_window(event.start_s, event.end_s)
+        )
+
+    @work(group="window", exclusive=True)
+    async def _ask_window(self, start_s: int, end_s: int) -> None:
+        figures = self.query_one("#window-figures", Rows)
+        window = self._window
+        if window is None:
+            figures.show([(("Windows of this run cannot be read any more.", "dim"),)])
+            return
+        try:
+            summary = await window(start_s, end_s)
+        except (ChaperonError, OSError) as error:
+            figures.show([((visible(error), "bad"),)])
+            return
+        if summary is None:
+            figures.show([(("Nothing was recorded in this window.", "dim"),)])
+        else:
+            figures.show(window_rows(summary))
+
+    def on_table_view_chosen(self, event: TableView.Chosen) -> None:
+        """A row in full."""
+        from chaperon_tui.screens.lines import row_screen
+
+        table = event.view.table
+        row = table.rows[event.view.cursor]
+        self.app.push_screen(row_screen(table, row, self.report.exceptions))
+
+    def action_panel(self, number: int) -> None:
+        """Bring a panel to the front."""
+        self.query_one("#board", Board).select(number)
+
+    def action_zoom(self) -> None:
+        """One panel or all."""
+        self.query_one("#board", Board).toggle_zoom()
+
+    @work(group="export", exclusive=True)
+    async def action_export(self) -> None:
+        """Ask for format and path, write, show the path."""
+        from chaperon_tui.screens.export import ExportScreen
+
+        written = await self.app.push_screen_wait(ExportScreen(self.report))
+        if written:
+            self.written.update(written)
+            self._show_written()
+
+    def action_again(self) -> None:
+        """The launch form for the same load test."""
+        from chaperon_tui.screens.launch import LaunchScreen
+
+        run = self.report.run
+        request = self.request or LaunchRequest(
+            file=run.file, name=str(self.report.plan.get("load_test") or "") or None, detach=True
+        )
+        self.app.push_screen(LaunchScreen(request))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Start again needs a file."""
+        if action == "again":
+            return self.request is not None or bool(self.report.run.file)
+        return True
+
+    def action_back(self) -> None:
+        """Leave the zoom, then the report."""
+        board = self.query_one("#board", Board)
+        if board.has_class("-zoomed"):
+            self.action_zoom()
+        else:
+            self.app.pop_screen()
+
+
+_HINT: Row = (("← → mark a window and move it, < > make it shorter or longer", "dim"),)

@@ -1,0 +1,101 @@
+"""One series in full: percentile spectrum, histogram, statuses and errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from chaperon_engine import ChaperonError, SeriesDetail, visible
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.charts import histogram_bars, spectrum_chart
+from chaperon_tui.state.details import detail_rows, outcome_rows
+from chaperon_tui.state.figures import health_line
+from chaperon_tui.widgets.bars import HealthBar
+from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.painted import Painted
+from chaperon_tui.widgets.rows import Drawing, Rows
+
+if TYPE_CHECKING:
+    from chaperon_tui.screens.live import LiveScreen
+
+REFRESH_S = 1.0
+
+
+class SeriesScreen(Screen[None]):
+    """Asks the engine once a second while it is open."""
+
+    CSS_PATH = "series.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("z", "zoom", "Zoom", id="series.zoom",
+                tooltip="One panel over the whole screen, or all panels"),
+        *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False) for n in range(1, 4)),
+        Binding("escape,q", "app.pop_screen", "Back", id="series.back",
+                tooltip="Back to the run"),
+    ]  # fmt: skip
+
+    def __init__(self, live: LiveScreen, series: int):
+        super().__init__()
+        self._live = live
+        self._series = series
+        self._detail: SeriesDetail | None = None
+
+    def compose(self) -> ComposeResult:
+        yield HealthBar(lambda: health_line(self._live.store), id="health")
+        yield Rows([(("Reading …", "dim"),)], id="head")
+        yield Board(
+            [
+                Panel("Spectrum", Drawing(self._spectrum, id="spectrum-chart"), id="spectrum"),
+                Panel("Histogram", VerticalScroll(Drawing(self._bars, id="bars")), id="histogram"),
+                Panel("Replies", VerticalScroll(Rows(wrap=True, id="outcomes")), id="replies"),
+            ],
+            id="board",
+        )
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Ask now and from then on."""
+        self.query_one("#spectrum", Panel).set_note("service time by percentile")
+        self.query_one("#histogram", Panel).set_note("responses by service time")
+        self._ask()
+        self.set_interval(REFRESH_S, self._ask)
+
+    def _ask(self) -> None:
+        if self.is_current and (self._live.is_going or self._detail is None):
+            self.run_worker(self._read(), group="series", exclusive=True)
+
+    async def _read(self) -> None:
+        try:
+            detail = await self._live.client.series(self._series)
+        except (ChaperonError, OSError) as error:
+            if self._detail is None:
+                self.query_one("#head", Rows).show([((visible(error), "bad"),)])
+            return
+        self.query_one("#health", Painted).repaint()
+        if detail is None or detail == self._detail:
+            return
+        self._detail = detail
+        self.query_one("#head", Rows).show(detail_rows(detail))
+        self.query_one("#outcomes", Rows).show(outcome_rows(detail))
+        bars = self.query_one("#bars", Drawing)
+        bars.styles.height = max(1, len(histogram_bars(detail, 60)))
+        bars.repaint()
+        self.query_one("#spectrum-chart", Painted).repaint()
+
+    def _spectrum(self, width: int, height: int) -> list[Row]:
+        return spectrum_chart(self._detail, width, height) if self._detail else []
+
+    def _bars(self, width: int, height: int) -> list[Row]:
+        return histogram_bars(self._detail, width) if self._detail else []
+
+    def action_panel(self, number: int) -> None:
+        """Bring a panel to the front."""
+        self.query_one("#board", Board).select(number)
+
+    def action_zoom(self) -> None:
+        """One panel or all."""
+        self.query_one("#board", Board).toggle_zoom()

@@ -1,0 +1,151 @@
+"""Folds the events of a trial (one session once) into lines, each with its full exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaperon_engine import (
+    TrialCheck,
+    TrialEvent,
+    TrialException,
+    TrialFailure,
+    TrialFinished,
+    TrialLog,
+    TrialRequest,
+    TrialResponse,
+    TrialStarted,
+    show_bytes,
+    show_us,
+    visible,
+    visible_block,
+)
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.tables import error_words, short_path
+
+COLUMNS = (
+    Column("at", "At", 7),
+    Column("what", "What", 0, "left"),
+    Column("outcome", "Outcome", 22, "left"),
+    Column("took", "Took", 8),
+    Column("size", "Size", 9, from_width=70),
+)
+
+
+class TrialStore:
+    """Lines of a trial in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._lines: list[list[Cell]] = []
+        self._details: list[list[Row]] = []
+        self._by_number: dict[int, int] = {}
+        self.head: Row = (("Starting …", "dim"),)
+        self.verdict: Row = ()
+        """Set when the trial has ended."""
+        self.is_over = False
+
+    def fold(self, event: TrialEvent) -> None:
+        """Take in one event."""
+        at = f"{event.at_s:.2f}s"
+        if isinstance(event, TrialStarted):
+            names = ", ".join(visible(name, 40) for name in event.populations)
+            self.head = (("One session of ", "dim"), (names, "value"))
+        elif isinstance(event, TrialRequest):
+            self._by_number[event.number] = len(self._lines)
+            self._add(
+                [(at, "dim"), (visible(f"{event.method} {event.url}", 200), ""), ("…", "dim"),
+                 ("", ""), ("", "")],
+                _message("Request", visible(f"{event.method} {event.url}", 1000), event.headers,
+                         event.body, event.body_bytes),
+            )  # fmt: skip
+        elif isinstance(event, TrialResponse):
+            self._answer(event)
+        elif isinstance(event, TrialFailure):
+            words = error_words(event.code)
+            details: list[Row] = [
+                (),
+                (("Failure", "heading"),),
+                ((f"{words} (origin: {visible(event.origin, 20)})", "bad"),),
+                ((visible(event.message), ""),),
+            ]
+            self._complete(event.number, at, (f"✗ {words}", "bad"), "", "", details)
+        elif isinstance(event, TrialCheck):
+            outcome = ("✓ passed", "good") if event.passed else ("✗ failed", "bad")
+            reason: list[Row] = [((visible(event.reason), "bad"),)] if event.reason else []
+            name = visible(event.name, 200)
+            self._add([(at, "dim"), (f"check {name}", ""), outcome, ("", ""), ("", "")],
+                      [((name, "title"),), (outcome,), *reason])  # fmt: skip
+        elif isinstance(event, TrialException):
+            place = visible(f"{short_path(event.file)}:{event.line}", 120)
+            text = visible(f"{event.type}: {event.message}")
+            lines = visible_block(event.traceback).split("\n")
+            self._add(
+                [(at, "dim"), (text, ""), (f"✗ {place}", "bad"), ("", ""), ("", "")],
+                [((text, "bad"),), ((f"In {visible(event.where, 20)}, {place}", "dim"),),
+                 *(((line, ""),) for line in lines)],
+            )  # fmt: skip
+        elif isinstance(event, TrialLog):
+            text = visible(event.text)
+            level = visible(event.level, 12)
+            role = {"error": "bad", "warning": "warn"}.get(event.level, "dim")
+            self._add([(at, "dim"), (text, ""), (level, role), ("", ""), ("", "")],
+                      [((text, ""),), ((visible(event.source, 60), "dim"),)])  # fmt: skip
+        elif isinstance(event, TrialFinished):
+            self.is_over = True
+            sign, role = ("✓", "good") if event.ok else ("✗", "bad")
+            self.verdict = ((f" {sign} {visible(event.verdict)}", role),)
+
+    def fail(self, text: str) -> None:
+        """The trial cannot go on; one sentence."""
+        self.is_over = True
+        self.verdict = ((f" ✗ {visible(text)}", "bad"),)
+
+    def table(self) -> Table:
+        """All lines."""
+        return Table.of(COLUMNS, [tuple(line) for line in self._lines], empty="No exchange yet.")
+
+    def details(self, index: int) -> list[Row]:
+        """One line in full."""
+        return self._details[index] if index < len(self._details) else []
+
+    def _add(self, line: list[Cell], details: list[Row]) -> None:
+        self._lines.append(line)
+        self._details.append(details)
+
+    def _answer(self, event: TrialResponse) -> None:
+        role = "good" if event.expected else "bad"
+        sign = "✓" if event.expected else "✗"
+        status = visible(f"{event.status} {event.reason}", 60)
+        times = "  ".join(
+            f"{visible(name.replace('_', ' '), 20)} {show_us(value)}"
+            for name, value in event.timings_us.items()
+        )
+        details: list[Row] = [(), ((times, "value"),)]
+        details += [((f"redirected: {visible(hop)}", "dim"),) for hop in event.redirects]
+        details += [(), *_message("Response", status, event.headers, event.body, event.body_bytes)]
+        took = event.timings_us.get("service") or event.timings_us.get("total") or 0.0
+        self._complete(event.number, f"{event.at_s:.2f}s", (f"{sign} {status}", role),
+                       show_us(took), show_bytes(event.body_bytes), details)  # fmt: skip
+
+    def _complete(
+        self, number: int, at: str, outcome: Cell, took: str, size: str, details: list[Row]
+    ) -> None:
+        index = self._by_number.get(number)
+        if index is None:
+            self._add([(at, "dim"), ("request that was not sent", "dim"), outcome, (took, ""),
+                       (size, "dim")], details)  # fmt: skip
+            return
+        self._lines[index][2:] = [outcome, (took, ""), (size, "dim")]
+        self._details[index] += details
+
+
+def _message(
+    title: str, first: str, headers: Sequence[tuple[str, str]], body: str, body_bytes: int
+) -> list[Row]:
+    rows: list[Row] = [((title, "heading"),), ((first, "title"),)]
+    rows += [((f"{visible(name, 80)}: ", "dim"), (visible(value), "")) for name, value in headers]
+    if body:
+        rows += [(), *(((line, ""),) for line in visible_block(body).split("\n"))]
+    if body_bytes:
+        rows.append(((f"body of {show_bytes(body_bytes)}", "dim"),))
+    return rows

@@ -1,0 +1,1 @@
+"""Widgets that only draw: they turn view models into lines and keys into messages."""

@@ -1,0 +1,72 @@
+"""The lines above the panels: state and progress, the generator's health, the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chaperon_tui.raster.bars import progress_bar
+from chaperon_tui.raster.cells import Row, clip, pad, text_width
+from chaperon_tui.state.figures import HealthLine, Progress, Tile
+from chaperon_tui.state.table import fit
+from chaperon_tui.widgets.painted import Painted
+
+
+class StateLine(Painted):
+    """Load test, state, progress bar, time; at the right what kind of figures are shown."""
+
+    def __init__(self, source: Callable[[], tuple[Progress, str]], *, id: str | None = None):
+        super().__init__(id=id)
+        self._source = source
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        progress, mode = self._source()
+        head = f" {clip(progress.title, max(12, width // 4))}  "
+        state = f"{progress.state}  "
+        tail = f"  {mode} " if mode else " "
+        text = f"  {progress.text}" if progress.text else ""
+        room = width - text_width(head + state + tail + text)
+        row: list[tuple[str, str]] = [(head, "title"), (state, "key")]
+        if progress.share is not None and room >= 6:
+            length = min(room, 60)
+            done, rest = progress_bar(progress.share, length)
+            row += [(done, "done"), (rest, "open")]
+            room -= length
+        row.append((text, ""))
+        row += [(" " * max(room, 0), ""), (tail, "dim")]
+        return [fit(tuple(row), width)]
+
+
+class HealthBar(Painted):
+    """The generator's verdict on itself; never hidden."""
+
+    def __init__(self, source: Callable[[], HealthLine], *, id: str | None = None):
+        super().__init__(id=id)
+        self._source = source
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        line = self._source()
+        note = f" {line.note} " if line.note else ""
+        if line.verdict == "good":
+            room = width - text_width(note)
+            return [fit(((pad(f" {line.text}", room), "good"), (note, "dim")), width)]
+        return [fit(((pad(f" {line.text}", width), line.verdict),), width)]
+
+
+class Tiles(Painted):
+    """The big figures side by side, three lines each."""
+
+    def __init__(self, source: Callable[[], Sequence[Tile]], *, id: str | None = None):
+        super().__init__(id=id)
+        self._source = source
+
+    def paint(self, width: int, height: int) -> list[Row]:
+        tiles = self._source()
+        each, left = divmod(width, max(len(tiles), 1))
+        rows: list[list[tuple[str, str]]] = [[], [], []]
+        for number, tile in enumerate(tiles):
+            own = each + (1 if number < left else 0)
+            edge = "tile-bad" if tile.role else "tile"
+            texts = ((tile.title, "dim"), (tile.value, tile.role or "value"), (tile.note, "dim"))
+            for row, (text, role) in zip(rows, texts, strict=True):
+                row += [("▎", edge), (pad(text, own - 2), role), (" ", "")]
+        return [tuple(row) for row in rows]
