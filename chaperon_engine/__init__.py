@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         launch,
         list_runs,
         load_report,
+        load_window,
         prune_runs,
         recover,
         run,
@@ -139,7 +140,8 @@ _HOMES: dict[str, str] = {
     "actions": "Actionable",
     "client": (
         "RunClient RunSummary attach delete_run describe discover exit_code "
-        "export_formats export_report launch list_runs load_report prune_runs recover run"
+        "export_formats export_report launch list_runs load_report load_window prune_runs "
+        "recover run"
     ),
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
@@ -286,6 +288,7 @@ __all__ = [
     "launch",
     "list_runs",
     "load_report",
+    "load_window",
     "prune_runs",
     "recover",
     "render_summary",

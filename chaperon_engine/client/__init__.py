@@ -17,6 +17,7 @@ from chaperon_engine.client.archive import (
     export_report,
     list_runs,
     load_report,
+    load_window,
     prune_runs,
     recover,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "launch",
     "list_runs",
     "load_report",
+    "load_window",
     "prune_runs",
     "recover",
     "run",

@@ -17,11 +17,13 @@ from chaperon_engine.errors import (
     EXIT_OK,
     UserError,
 )
+from chaperon_engine.metrics.snapshot import WindowSummary
 from chaperon_engine.runs.directory import RunDirectory, all_runs
 from chaperon_engine.runs.listing import delete_run, list_runs, load_report, prune_runs
 from chaperon_engine.runs.record import read_record
 from chaperon_engine.runs.recovery import recover
 from chaperon_engine.runs.report import Report
+from chaperon_engine.runs.window import read_window
 
 __all__ = [
     "attach",
@@ -32,6 +34,7 @@ __all__ = [
     "export_report",
     "list_runs",
     "load_report",
+    "load_window",
     "prune_runs",
     "recover",
 ]
@@ -84,6 +87,13 @@ def discover(folders: Sequence[Path] | None = None) -> list[Entry]:
     from chaperon_engine.definition import discover as sources
 
     return sources.discover(folders)
+
+
+def load_window(run: str, start_s: int, end_s: int) -> WindowSummary | None:
+    """Totals and percentiles of the whole seconds [start_s, end_s) of a run that has ended, exact,
+    from its journal; None when nothing lies in them. Raises UserError."""
+    directory = RunDirectory.find(run)
+    return read_window(directory.journal, read_record(directory).plan, start_s, end_s)
 
 
 def export_formats() -> list[str]:

@@ -20,6 +20,7 @@ from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.clock import SystemClock
 from chaperon_engine.definition.plan import LaunchRequest, Plan
+from chaperon_engine.engine import descriptors
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.platform import usable_cores
 from chaperon_engine.runs.directory import RunDirectory
@@ -54,10 +55,12 @@ async def launch(request: LaunchRequest) -> RunClient:
 
 
 def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
+    plan.check_ready()
     cores = usable_cores()
     workers = len(cores) if request.workers is None else request.workers
     if not 1 <= workers <= MAX_WORKERS:
         raise UserError(f"workers must be 1 to {MAX_WORKERS}, not {workers}")
+    descriptors.check(plan, workers, descriptors.hard_limit())
     seed = secrets.randbits(63) if request.seed is None else request.seed
     at = SystemClock().label()
     directory = RunDirectory.create(plan.load_test, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import FromWorker, ToWorker
@@ -187,11 +187,11 @@ class WorkerState:
     place: str = ""
     """Where it hangs."""
     killed: bool = False
+    failure: str = ""
+    """What it said of itself, or what was wrong with what it sent, before it was killed."""
     had_last_frame: bool = False
     refused_all: bool = False
     """No session of it passed `init`."""
-    frames: int = field(default=0)
-    """Frames received."""
 
     @property
     def alive(self) -> bool:

@@ -122,10 +122,9 @@ class RunState:
             case WorkerFailed(message=text, user_error=user_error):
                 if self.state == "starting":
                     return self._refuse(text, user_error)
-                worker.killed = True
-                return [KillWorker(worker.number), *self._lose(worker, text)]
+                worker.killed, worker.failure = True, text
+                return [KillWorker(worker.number)]
             case WorkerFrame(frame=frame):
-                worker.frames += 1
                 worker.had_last_frame = worker.had_last_frame or frame.last
                 return [ApplyFrame(frame)]
             case Pong():
@@ -169,16 +168,15 @@ class RunState:
             return []
         if self.state == "starting":
             return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
-        if worker.hung_at is not None and worker.killed:
+        if worker.failure:
+            note = worker.failure
+        elif worker.hung_at is not None and worker.killed:
             where = f" at {worker.place}" if worker.place else ""
             note = f"it hung{where} and was killed"
         elif worker.killed:
             note = "it did not end after the abort and was killed"
         else:
             note = how
-        return self._lose(worker, note)
-
-    def _lose(self, worker: WorkerState, note: str) -> list[Action]:
         worker.state, worker.note = "lost", note
         self.partial = True
         self.reasons.append(f"worker {worker.number} was lost: {note}")

@@ -61,15 +61,9 @@ class WorkerLost(Record, frozen=True, kw_only=True):
     """A worker died; its shared counters as they stood then."""
 
     worker: int
-    at_ns: int
     note: str
-    sent: int
-    ok: int
-    failed: int
-    http_errors: int
-    bytes_in: int
-    bytes_out: int
-    retries: int
+    slots: list[list[int]]
+    """For each of its series in order the words of its slot, see `metrics.counters`."""
 
 
 class Steered(Record, frozen=True, kw_only=True):

@@ -32,7 +32,6 @@ from chaperon_engine.definition.resolve import ResolvedTest, resolve
 from chaperon_engine.errors import UserError
 from chaperon_engine.http import HttpWorker
 from chaperon_engine.metrics.counters import WorkerCounters
-from chaperon_engine.metrics.model import WARMUP
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.protocol.codec import ProtocolError, encode, to_worker_decoder
 from chaperon_engine.protocol.messages import (
@@ -233,29 +232,25 @@ class _Worker:
             recorder.begin(start.start_ns)
             load = loop.create_task(runner.run(start.start_ns), name="load")
             try:
-                await self._tick(load, start.start_ns, test.plan.warmup_s)
+                await self._tick(load, start.start_ns)
             finally:
                 await http.close()
             await self._collect(now_ns(), last=True)
         refused_all = runner.sessions.started > 0 and runner.passed_init == 0
         self.send(WorkerDone(no_session_passed_init=refused_all))
 
-    async def _tick(self, load: asyncio.Task[None], start_ns: int, warmup_s: float) -> None:
+    async def _tick(self, load: asyncio.Task[None], start_ns: int) -> None:
         """Collect a frame at each full second until the load is over."""
-        assert self._recorder is not None
-        warmup_end_ns = start_ns + round(warmup_s * 1e9)
-        self._recorder.phase = WARMUP if warmup_s else ""
+        due_ns = start_ns + TICK_NS
         while not load.done():
+            await asyncio.wait([load], timeout=max(0, due_ns - now_ns()) / 1e9)
             now = now_ns()
-            boundary = start_ns + ((now - start_ns) // TICK_NS + 1) * TICK_NS
-            if self._recorder.phase and warmup_end_ns <= now:
-                self._recorder.phase = ""
-            wake = min(boundary, warmup_end_ns) if self._recorder.phase else boundary
-            await asyncio.wait([load], timeout=(wake - now) / 1e9)
-            # Timers of uvloop may fire early: a frame ends at its boundary, not before.
-            if now_ns() >= boundary and not load.done():
-                late_boundary = start_ns + (now_ns() - start_ns) // TICK_NS * TICK_NS
-                await self._collect(late_boundary)
+            # Timers of uvloop may fire early: a frame ends at its boundary, not before. After a
+            # long block one frame covers all the seconds that went by.
+            if now >= due_ns and not load.done():
+                boundary = start_ns + (now - start_ns) // TICK_NS * TICK_NS
+                await self._collect(boundary)
+                due_ns = boundary + TICK_NS
         await load
 
     async def _collect(self, end_ns: int, *, last: bool = False) -> None:

@@ -1,0 +1,447 @@
+"""One run from its workers' first word to its report: does what the state machine decides.
+
+Owns: the loop's tick, the workers' links, the aggregate, the journal. Must not know: how workers
+are forked, or what a viewer draws. Decisions are in `state`, viewers in `server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from chaperon_engine.clock import SystemClock
+from chaperon_engine.coordinator.events import (
+    AbortAsked,
+    Action,
+    ApplyFrame,
+    BeginLoad,
+    Event,
+    FinishRun,
+    FromWorkerEvent,
+    HangLocated,
+    KillWorker,
+    Limits,
+    LocateHang,
+    NoteSteering,
+    RefuseRun,
+    Say,
+    Send,
+    StopAsked,
+    Tick,
+    WorkerExited,
+    WorkerIsLost,
+)
+from chaperon_engine.coordinator.hang import innermost_user_frame
+from chaperon_engine.coordinator.links import WorkerLink
+from chaperon_engine.coordinator.server import ClientServer, Seen
+from chaperon_engine.coordinator.state import RunState
+from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.metrics.aggregate import RunAggregate
+from chaperon_engine.metrics.counters import SLOT_WORDS, RunCounters
+from chaperon_engine.metrics.model import Frame, LogLine
+from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
+from chaperon_engine.protocol.lease import Leases
+from chaperon_engine.protocol.messages import (
+    PROTOCOL_VERSION,
+    AcceptedSeries,
+    FromWorker,
+    Prepare,
+    Refused,
+    Welcome,
+    WorkerFailed,
+)
+from chaperon_engine.runs.build import Ending, build_report
+from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.journal import (
+    AnyRecord,
+    Ended,
+    Header,
+    JournalWriter,
+    Steered,
+    WorkerLost,
+)
+from chaperon_engine.runs.record import RunRecord, SteeringAction, WorkerRecord, write_record
+from chaperon_engine.runs.report import Report
+from chaperon_engine.runs.window import read_window
+
+TICK_S = 0.05
+SYNC_EVERY_S = 1.0
+TRACE_WAIT_S = 0.2
+"""How long a hanging worker has to write down where it is."""
+MAX_READ_BYTES = 8 * 1024 * 1024
+"""A longer journal is not read while the run goes on: the workers' messages would wait."""
+EOF_WAIT_S = 0.5
+"""How long after a worker's end its last words may still arrive."""
+
+
+class WorkerProcess(Protocol):
+    """A worker as its parent process can treat it."""
+
+    number: int
+    pid: int
+    core: int | None
+
+    def reap(self) -> str | None: ...
+
+    def kill(self) -> None: ...
+
+    def ask_where(self) -> None: ...
+
+    def trace(self) -> str: ...
+
+
+class Coordinator:
+    """Drives one run."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        record: RunRecord,
+        launch: LaunchRequest,
+        workers: Sequence[WorkerProcess],
+        counters: RunCounters,
+        *,
+        limits: Limits | None = None,
+        say: Callable[[str, str], None] = lambda level, text: None,
+    ):
+        self.directory = directory
+        self.record = record
+        self.launch = launch
+        self.counters = counters
+        self.limits = limits or Limits()
+        self.outcome = Outcome()
+        self.refusal: RefuseRun | None = None
+        """Set when the load could not begin."""
+        self.state = RunState(
+            record.plan,
+            len(workers),
+            time.monotonic(),
+            limits=self.limits,
+            max_time_s=launch.max_time_s,
+        )
+        self.aggregate = RunAggregate(
+            len(workers), warmup_s=record.plan.warmup_s, max_series=record.plan.max_series
+        )
+        self.leases = Leases()
+        self.server = ClientServer(self, self.leases, time.monotonic)
+        self._workers = workers
+        self._links = [
+            WorkerLink(self._hears(worker.number), self._mistrusts(worker.number))
+            for worker in workers
+        ]
+        self._gone_at: dict[int, float] = {}
+        """When the process of a worker was found to have ended."""
+        self._exits_told: set[int] = set()
+        self._logs = LogMemory()
+        self._say = say
+        self._journal: JournalWriter | None = None
+        self._synced_at = 0.0
+        self._start_ns = 0
+        self._end_ns = 0
+        self._told_accepted = False
+        self._over = asyncio.Event()
+
+    # the run's life
+
+    def link(self, worker: int) -> WorkerLink:
+        """The connection to a worker, for whoever holds the socketpair."""
+        return self._links[worker]
+
+    async def run(self) -> Report | None:
+        """Prepare the workers, see the run through, answer its report; None when the load could
+        not begin (see `refusal`)."""
+        launch = msgspec.msgpack.encode(self.launch)
+        for number, link in enumerate(self._links):
+            link.send(
+                Prepare(
+                    launch=launch,
+                    workers=len(self._links),
+                    worker=number,
+                    seed=self.record.seed,
+                )
+            )
+        if not self.launch.detach:
+            self.leases.expect(time.monotonic())
+        while not self._over.is_set():
+            self._tick()
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await self._over.wait()
+            except TimeoutError:
+                continue
+        return None if self.refusal is not None else self._report()
+
+    async def end_workers(self, wait_s: float = 3.0) -> None:
+        """Wait a bounded time until all worker processes are gone, then kill what is left."""
+        deadline = time.monotonic() + wait_s
+        while any(worker.reap() is None for worker in self._workers):
+            if time.monotonic() > deadline:
+                for worker in self._workers:
+                    worker.kill()
+            await asyncio.sleep(0.01)
+        for link in self._links:
+            link.close()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self.leases.expired(now):
+            self.handle(StopAsked("lease"))
+        self._notice_exits(now)
+        self.handle(Tick())
+        if self._start_ns:
+            self.aggregate.advance(time.monotonic_ns())
+        if now - self._synced_at >= SYNC_EVERY_S:
+            self._synced_at = now
+            self._keep(lambda journal: journal.sync())
+        self.server.publish()
+
+    def _notice_exits(self, now: float) -> None:
+        for worker, link in zip(self._workers, self._links, strict=True):
+            if worker.number in self._exits_told:
+                continue
+            how = worker.reap()
+            if how is None:
+                continue
+            gone_at = self._gone_at.setdefault(worker.number, now)
+            # Its last frame may still be in the socket, unless a grandchild keeps that open.
+            if link.is_closed or now - gone_at > EOF_WAIT_S:
+                self._exits_told.add(worker.number)
+                self.handle(WorkerExited(worker.number, how))
+
+    # events in, actions out
+
+    def handle(self, event: Event) -> None:
+        """Tell the state machine, and do what it answers."""
+        for action in self.state.handle(event, time.monotonic()):
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send(worker, message):
+                self._links[worker].send(message)
+            case ApplyFrame(frame):
+                self._apply(frame)
+            case BeginLoad(start_ns):
+                self._begin(start_ns)
+            case LocateHang(worker):
+                self._locate(worker)
+            case KillWorker(worker):
+                self._workers[worker].kill()
+            case WorkerIsLost(worker, note):
+                self._lose(worker, note)
+            case Say(level, text):
+                self.say(level, text)
+            case NoteSteering(what, by):
+                self._note(what, by)
+            case RefuseRun(reason, user_error):
+                self.refusal = action
+                self.server.answer_all(Refused(reason=reason, user_error=user_error))
+                self._over.set()
+            case FinishRun():
+                self._over.set()
+
+    def _hears(self, worker: int) -> Callable[[FromWorker], None]:
+        return lambda message: self.handle(FromWorkerEvent(worker, message))
+
+    def _mistrusts(self, worker: int) -> Callable[[Exception], None]:
+        def distrust(error: Exception) -> None:
+            self.handle(FromWorkerEvent(worker, WorkerFailed(message=str(error), user_error=False)))
+
+        return distrust
+
+    def _begin(self, start_ns: int) -> None:
+        plan = self.record.plan
+        self._start_ns = self._end_ns = start_ns
+        self.aggregate.begin(start_ns)
+        if plan.planned_s is not None:
+            self.aggregate.end_load(plan.planned_s)
+        self.record.started_at = SystemClock().label().isoformat(timespec="milliseconds")
+        self.record.workers = [
+            WorkerRecord(worker=worker.number, pid=worker.pid, core=worker.core)
+            for worker in self._workers
+        ]
+        self._write_record()
+        try:
+            self._journal = JournalWriter(self.directory.journal)
+        except OSError as error:
+            self._lose_journal(error)
+        self._record(
+            Header(
+                run_id=self.record.id,
+                start_ns=start_ns,
+                started_at=self.record.started_at,
+                workers=[(worker.number, worker.pid, worker.core) for worker in self._workers],
+            )
+        )
+        self.server.answer_all(self.welcome())
+
+    def welcome(self) -> Welcome:
+        """What viewers are told once the load has begun."""
+        return Welcome(
+            protocol=PROTOCOL_VERSION,
+            run_id=self.record.id,
+            pid=self.record.engine_pid,
+            plan=msgspec.msgpack.encode(self.record.plan),
+        )
+
+    def _apply(self, frame: Frame) -> None:
+        try:
+            if not self.aggregate.apply(frame):
+                return
+        except ValueError as error:
+            self._mistrusts(frame.worker)(error)
+            return
+        self._end_ns = max(self._end_ns, frame.end_ns)
+        self._logs.add(*frame.logs)
+        if frame.dropped_logs:
+            self._log_line("warning", f"worker {frame.worker}", f"{frame.dropped_logs} more lines")
+        self._keep(lambda journal: journal.append_frame(frame))
+        if self.aggregate.table.is_full and not self._told_accepted:
+            self._told_accepted = True
+            keys = self.aggregate.table.accepted_keys()
+            self.say("warning", f"the table of {len(keys)} series is full: others go to (other)")
+            for link in self._links:
+                link.send(AcceptedSeries(keys=keys))
+
+    def _locate(self, worker: int) -> None:
+        process = self._workers[worker]
+        process.ask_where()
+
+        def read() -> None:
+            self.handle(HangLocated(worker, innermost_user_frame(process.trace())))
+
+        asyncio.get_running_loop().call_later(TRACE_WAIT_S, read)
+
+    def _lose(self, worker: int, note: str) -> None:
+        counters = self.counters.worker(worker)
+        words = counters.words[: min(counters.used, counters.slots) * SLOT_WORDS].tolist()
+        slots = [words[start : start + SLOT_WORDS] for start in range(0, len(words), SLOT_WORDS)]
+        summary = self.aggregate.worker_lost(worker, counters)
+        self._end_ns = max(self._end_ns, time.monotonic_ns())
+        if summary.missing_latencies:
+            self.say(
+                "warning",
+                f"worker {worker}: {summary.missing_latencies} requests are counted, their "
+                "latencies died with it",
+            )
+        self._keep(lambda journal: journal.flush(worker))
+        self._record(WorkerLost(worker=worker, note=note, slots=slots))
+
+    def _note(self, what: str, by: str) -> None:
+        at_s = (time.monotonic_ns() - self._start_ns) / 1e9
+        self.aggregate.end_load(max(0.0, at_s))
+        self._record(Steered(at_s=at_s, action=what, by=by))
+        self.record.actions.append(SteeringAction(at_s=at_s, action=what, by=by))
+        self._write_record()
+
+    def say(self, level: str, text: str) -> None:
+        """A line of the engine for the run's log."""
+        self._log_line(level, "engine", text)
+        self._say(level, text)
+
+    def _log_line(self, level: str, source: str, text: str) -> None:
+        at_s = (time.monotonic_ns() - self._start_ns) / 1e9 if self._start_ns else 0.0
+        self._logs.add(LogLine(max(0.0, at_s), level, source, text))
+
+    # the end
+
+    def _report(self) -> Report:
+        duration_s = (self._end_ns - self._start_ns) / 1e9
+        self.aggregate.finish(duration_s)
+        self.outcome.duration_s = duration_s
+        self._record(
+            Ended(
+                at_s=duration_s,
+                status=self.state.status,
+                partial=self.state.partial,
+                reasons=self.state.reasons,
+            )
+        )
+        self._keep(lambda journal: journal.close())
+        self._journal = None
+        self.record.status = self.state.status
+        self._write_record()
+        return build_report(
+            self.record,
+            self.aggregate,
+            Ending(
+                status=self.state.status,
+                duration_s=duration_s,
+                partial=self.state.partial,
+                reasons=list(self.state.reasons),
+                lost={
+                    worker.number: worker.note
+                    for worker in self.state.workers
+                    if worker.state == "lost"
+                },
+            ),
+        )
+
+    # the record on disk: a full disk must not end the run
+
+    def _record(self, record: AnyRecord) -> None:
+        def append(journal: JournalWriter) -> None:
+            if isinstance(record, Ended):
+                journal.flush()
+            journal.append(record)
+
+        self._keep(append)
+
+    def _keep(self, write: Callable[[JournalWriter], None]) -> None:
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except OSError as error:
+            self._journal = None
+            self._lose_journal(error)
+
+    def _lose_journal(self, error: OSError) -> None:
+        reason = f"the journal could not be written ({error.strerror}): the report is made without"
+        self.state.reasons.append(reason)
+        self.say("error", reason)
+
+    def _write_record(self) -> None:
+        try:
+            write_record(self.directory, self.record)
+        except OSError as error:
+            self.say("error", f"{self.directory.record} could not be written: {error.strerror}")
+
+    # what viewers see and do (RunView)
+
+    def snapshot(self, view: View, seen: Seen) -> Snapshot:
+        """See `server.RunView`."""
+        return make_snapshot(
+            self.record.id,
+            self.state,
+            self.aggregate,
+            self.counters,
+            self._logs,
+            self.outcome,
+            view,
+            seen,
+            time.monotonic(),
+        )
+
+    def series_detail(self, series: int) -> SeriesDetail | None:
+        """See `server.RunView`."""
+        return self.aggregate.series_detail(series)
+
+    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+        """With rows from the journal; without them when that is too long to be read now."""
+        if self._journal is None or self._journal.size_bytes > MAX_READ_BYTES:
+            return self.aggregate.window(start_s, end_s)
+        return read_window(self.directory.journal, self.record.plan, start_s, end_s)
+
+    def stop(self, by: str) -> None:
+        """See `server.RunView`."""
+        self.handle(StopAsked(by))
+
+    def abort(self, by: str) -> None:
+        """See `server.RunView`."""
+        self.handle(AbortAsked(by))

@@ -1,0 +1,138 @@
+"""The snapshot that viewers get: the aggregate's figures and the state machine's, in one piece.
+
+Owns: the log's bounded memory and how much of the history a snapshot carries. Must not know who
+looks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from chaperon_engine.coordinator.server import Seen
+from chaperon_engine.coordinator.state import RunState
+from chaperon_engine.metrics.aggregate import RunAggregate
+from chaperon_engine.metrics.counters import RunCounters
+from chaperon_engine.metrics.health import verdict
+from chaperon_engine.metrics.model import LogLine
+from chaperon_engine.metrics.snapshot import Snapshot, View, WorkerRow
+from chaperon_engine.metrics.window import totals_of
+
+KEPT_LOGS = 1000
+MAX_INTERVALS = 3600
+"""Seconds of history in one snapshot; a viewer who comes later gets the rest in the next ones."""
+MAX_LAST_INTERVALS = 40_000
+"""The last snapshot has no next one."""
+
+
+class LogMemory:
+    """The newest log lines, numbered since the run began."""
+
+    def __init__(self, kept: int = KEPT_LOGS):
+        self._lines: deque[LogLine] = deque(maxlen=kept)
+        self._added = 0
+
+    def add(self, *lines: LogLine) -> None:
+        self._lines.extend(lines)
+        self._added += len(lines)
+
+    def since(self, number: int) -> tuple[list[LogLine], int]:
+        """Lines from `number` on that are still there, and the number of the next one."""
+        fresh = min(self._added - number, len(self._lines))
+        return (list(self._lines)[-fresh:] if fresh > 0 else []), self._added
+
+
+@dataclass
+class Outcome:
+    """What there is once the run is over."""
+
+    is_final: bool = False
+    duration_s: float | None = None
+    report_path: str = ""
+    exports: dict[str, str] = field(default_factory=dict)
+    export_errors: dict[str, str] = field(default_factory=dict)
+
+
+def make_snapshot(
+    run_id: str,
+    state: RunState,
+    aggregate: RunAggregate,
+    counters: RunCounters,
+    logs: LogMemory,
+    outcome: Outcome,
+    view: View,
+    seen: Seen,
+    now: float,
+) -> Snapshot:
+    """The run now, for a viewer who has had `seen`, which advances."""
+    limit = MAX_LAST_INTERVALS if outcome.is_final else MAX_INTERVALS
+    intervals = aggregate.intervals[seen.intervals :]
+    intervals = intervals[-limit:] if outcome.is_final else intervals[:limit]
+    seen.intervals = (
+        len(aggregate.intervals) if outcome.is_final else seen.intervals + len(intervals)
+    )
+    lines, seen.logs = logs.since(seen.logs)
+    name = state.state
+    if name == "finished" and not outcome.is_final:
+        name = "draining"
+    elapsed_s = outcome.duration_s
+    if elapsed_s is None:
+        elapsed_s = 0.0 if state.started_at is None else max(0.0, now - state.started_at)
+    return Snapshot(
+        run_id=run_id,
+        load_test=state.plan.load_test,
+        state=name,
+        status=state.status if outcome.is_final else "",
+        elapsed_s=elapsed_s,
+        planned_s=state.plan.planned_s,
+        measured_s=aggregate.measured_s,
+        # Shared memory is up to a second ahead of the frames.
+        totals=aggregate.totals if outcome.is_final else totals_of(counters.totals()),
+        requests_per_s=aggregate.requests_per_s,
+        failed_per_s=aggregate.failed_per_s,
+        latency=aggregate.latency,
+        latency_now=aggregate.latency_now,
+        sessions=aggregate.sessions,
+        iterations=aggregate.iterations,
+        health=aggregate.health,
+        workers=worker_rows(state, aggregate),
+        series=aggregate.series_rows(view),
+        series_total=len(aggregate.series),
+        folded=aggregate.folded,
+        errors=aggregate.error_rows(),
+        checks=aggregate.checks(),
+        exceptions=aggregate.exceptions(),
+        intervals=intervals,
+        logs=lines,
+        partial=state.partial,
+        reasons=list(state.reasons),
+        report_path=outcome.report_path,
+        exports=dict(outcome.exports),
+        export_errors=dict(outcome.export_errors),
+    )
+
+
+def worker_rows(state: RunState, aggregate: RunAggregate) -> list[WorkerRow]:
+    """The workers now."""
+    median_us = aggregate.latency_now.p50
+    rows = []
+    for worker in state.workers:
+        figures = aggregate.worker_figures(worker.number)
+        health = figures.health
+        rows.append(
+            WorkerRow(
+                worker=worker.number,
+                pid=worker.pid,
+                state=worker.state,
+                core=worker.core,
+                requests_per_s=figures.requests_per_s if worker.alive else 0.0,
+                active_sessions=figures.active_sessions if worker.alive else 0,
+                cpu=health.cpu,
+                lag_p99_us=health.lag_p99_us,
+                rss_bytes=health.rss_bytes,
+                steal=health.steal,
+                verdict=verdict(health, median_us).level,
+                note=worker.note,
+            )
+        )
+    return rows

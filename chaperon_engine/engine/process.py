@@ -1,0 +1,153 @@
+"""The engine process: the wiring of one run, from its directory to its report.
+
+Owns: the order in which things are made (workers before loop and threads), signals, what is
+written at the end. Must not know: decisions; the coordinator has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from chaperon_engine import export
+from chaperon_engine.coordinator.events import Limits, StopAsked
+from chaperon_engine.coordinator.run import Coordinator
+from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.engine.cores import CoreShare, take_cores
+from chaperon_engine.engine.forking import WorkerHandle, fork_workers
+from chaperon_engine.errors import EngineError, UserError
+from chaperon_engine.metrics.counters import DEFAULT_SLOTS, RunCounters
+from chaperon_engine.metrics.recorder import OTHER_SLOTS
+from chaperon_engine.platform import raise_descriptor_limit, usable_cores
+from chaperon_engine.runs.directory import Lock, RunDirectory
+from chaperon_engine.runs.listing import save_report
+from chaperon_engine.runs.record import RunRecord, read_launch, read_record
+from chaperon_engine.runs.report import Report
+from chaperon_engine.text import visible
+
+LOCK_WAIT_S = 2.0
+"""Somebody who looks whether the run lives holds the lock for an instant."""
+
+
+def main(arguments: Sequence[str], *, limits: Limits | None = None) -> int:
+    """The engine's whole life; the exit status is 0 when there is a report."""
+    if len(arguments) != 1:
+        print("usage: python -m chaperon_engine.engine RUN_DIR", file=sys.stderr)
+        return 2
+    directory = RunDirectory(Path(arguments[0]).absolute())
+    try:
+        record, launch = read_record(directory), read_launch(directory)
+        raise_descriptor_limit()
+        share = take_cores(record.id, usable_cores(), record.workers_planned, pin=launch.pin)
+        slots = max(DEFAULT_SLOTS, 2 * record.plan.max_series + OTHER_SLOTS)
+        counters = RunCounters(record.workers_planned, slots=slots)
+        gc.collect()
+        gc.freeze()
+        workers = fork_workers(share.cores, counters)
+        lock = _take_lock(directory)
+    except (UserError, EngineError, OSError) as error:
+        print(visible(error), file=sys.stderr)
+        return 1
+    try:
+        record.engine_pid = os.getpid()
+        return uvloop.run(_Engine(directory, record, launch, workers, counters, limits).run(share))
+    finally:
+        lock.forget()
+
+
+def _take_lock(directory: RunDirectory) -> Lock:
+    limit = time.monotonic() + LOCK_WAIT_S
+    while time.monotonic() < limit:
+        lock = Lock.take(directory.lock, f"{os.getpid()}\n")
+        if lock is not None:
+            return lock
+        time.sleep(0.01)
+    raise EngineError(f"{directory.id} has an engine already")
+
+
+class _Engine:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        record: RunRecord,
+        launch: LaunchRequest,
+        workers: list[WorkerHandle],
+        counters: RunCounters,
+        limits: Limits | None,
+    ):
+        self._directory = directory
+        self._launch = launch
+        self._record = record
+        self._workers = workers
+        self._coordinator = Coordinator(
+            directory, record, launch, workers, counters, limits=limits, say=_log
+        )
+
+    async def run(self, share: CoreShare) -> int:
+        """Listen, run, report, take leave."""
+        coordinator = self._coordinator
+        if share.note:
+            self._record.notes.append(share.note)
+            coordinator.say("warning", share.note)
+        for worker in self._workers:
+            await coordinator.link(worker.number).connect(worker.control)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, coordinator.handle, StopAsked("signal"))
+        await coordinator.server.listen(Path(self._record.socket))
+        report = await coordinator.run()
+        if report is not None:
+            publishing = asyncio.create_task(self._keep_publishing())
+            await asyncio.to_thread(self._save, report)
+            await asyncio.to_thread(self._export, report)
+            publishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await publishing
+            coordinator.outcome.is_final = True
+        await coordinator.server.close()
+        await coordinator.end_workers()
+        return 1 if report is None else 0
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            self._coordinator.server.publish()
+            await asyncio.sleep(0.1)
+
+    def _save(self, report: Report) -> None:
+        outcome = self._coordinator.outcome
+        try:
+            save_report(self._directory, report)
+            outcome.report_path = str(self._directory.report)
+        except OSError as error:
+            outcome.export_errors["report"] = (
+                f"{self._directory.report} could not be written: {error.strerror}; the journal is "
+                f"kept, make room and run `chaperon recover {self._directory.id}`"
+            )
+
+    def _export(self, report: Report) -> None:
+        outcome = self._coordinator.outcome
+        for format, path in self._launch.exports.items():
+            try:
+                outcome.exports[format] = str(export.write(report, format, path or None))
+            except UserError as error:
+                outcome.export_errors[format] = str(error)
+            except OSError as error:
+                outcome.export_errors[format] = f"{visible(path)}: {error.strerror}"
+            except Exception as error:
+                outcome.export_errors[format] = f"{type(error).__name__}: {visible(error)}"
+        for format, problem in outcome.export_errors.items():
+            _log("error", f"export {format}: {problem}")
+
+
+def _log(level: str, text: str) -> None:
+    """A line for engine.log, which is where the process's output goes."""
+    print(f"{level}: {visible(text)}", file=sys.stderr, flush=True)

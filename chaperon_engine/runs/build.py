@@ -1,0 +1,102 @@
+"""The report made of what a run's aggregate knows. Used at the end of a run and at a recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from chaperon_engine.metrics.aggregate import RunAggregate
+from chaperon_engine.runs.record import RunRecord
+from chaperon_engine.runs.report import (
+    Report,
+    ReportCheck,
+    ReportException,
+    ReportHealth,
+    ReportMetric,
+    ReportRun,
+    ReportTotals,
+    ReportWorker,
+)
+
+_Kind = TypeVar("_Kind")
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    status: str
+    duration_s: float
+    partial: bool = False
+    recovered: bool = False
+    reasons: list[str] = []
+    lost: dict[int, str] = {}
+    """Why, by number of the worker that was lost."""
+
+
+def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> Report:
+    """The whole report. `aggregate.finish` must have been called."""
+    plan = record.plan
+    return Report(
+        run=ReportRun(
+            id=record.id,
+            load_test=record.load_test,
+            status=ending.status,
+            partial=ending.partial,
+            recovered=ending.recovered,
+            reasons=ending.reasons,
+            started_at=record.started_at or record.created_at,
+            duration_s=ending.duration_s,
+            measured_s=aggregate.measured_s,
+            warmup_s=plan.warmup_s,
+            drain_s=aggregate.drain_s,
+            workers=_workers(record, aggregate, ending.lost),
+            seed=record.seed,
+            tag=record.tag,
+            file=record.file,
+            file_sha256=record.file_sha256,
+            version=record.version,
+            python=record.python,
+            host=record.host,
+            platform=record.platform,
+            config={population.name: population.config for population in plan.populations},
+        ),
+        sessions=aggregate.sessions,
+        iterations=aggregate.iterations,
+        totals=msgspec.convert(aggregate.totals_summary(), ReportTotals, from_attributes=True),
+        metrics=_converted(aggregate.metric_summaries(), ReportMetric),
+        checks=_converted(aggregate.checks(), ReportCheck),
+        exceptions=_converted(aggregate.exceptions(), ReportException),
+        health=msgspec.convert(aggregate.health_summary(), ReportHealth, from_attributes=True),
+        intervals=aggregate.intervals,
+        folded_series=aggregate.folded,
+        plan=msgspec.to_builtins(plan),
+    )
+
+
+def _workers(
+    record: RunRecord, aggregate: RunAggregate, lost: dict[int, str]
+) -> list[ReportWorker]:
+    found = []
+    for worker in record.workers:
+        figures = aggregate.worker_summary(worker.worker)
+        found.append(
+            ReportWorker(
+                worker=worker.worker,
+                pid=worker.pid,
+                core=worker.core,
+                state="lost" if worker.worker in lost else "done",
+                note=lost.get(worker.worker, ""),
+                sent=figures.sent,
+                ok=figures.ok,
+                failed=figures.failed,
+                in_flight=figures.in_flight,
+                missing_latencies=figures.missing_latencies,
+            )
+        )
+    return found
+
+
+def _converted(items: Sequence[object], kind: type[_Kind]) -> list[_Kind]:
+    return [msgspec.convert(item, kind, from_attributes=True) for item in items]

@@ -1,0 +1,179 @@
+"""The report of a run whose engine was killed, made again from its journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chaperon_engine.errors import UserError
+from chaperon_engine.metrics.aggregate import RunAggregate
+from chaperon_engine.metrics.counters import SLOT_WORDS, RunCounters, WorkerCounters
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.runs.build import Ending, build_report
+from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.journal import (
+    AnyRecord,
+    Ended,
+    FrameRecord,
+    Header,
+    JournalReader,
+    Steered,
+    WorkerLost,
+)
+from chaperon_engine.runs.listing import load_report, save_report
+from chaperon_engine.runs.record import RunRecord, WorkerRecord, read_record, write_record
+from chaperon_engine.runs.report import Report
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_duration
+
+
+def recover(run: str) -> Report:
+    """Make and keep the report of a killed run; a report that is there already is answered as it
+    is. Raises UserError: the run is running, or nothing was recorded."""
+    directory = RunDirectory.find(run)
+    state = directory.state()
+    if state == "running":
+        raise UserError(f"{directory.id} is still running: there is nothing to recover")
+    if state == "finished":
+        return load_report(directory.id)
+    record = read_record(directory)
+    replay = _Replay(record)
+    reader = JournalReader(directory.journal)
+    if not directory.journal.exists():
+        raise UserError(
+            f"{directory.id} ended before its load began: there is nothing to recover, "
+            f"`chaperon runs rm {directory.id}` removes it"
+        )
+    for entry in reader:
+        if not replay.take(entry):
+            break
+    report = replay.report(directory.id, reader.torn_bytes)
+    try:
+        save_report(directory, report)
+        record.status = report.run.status
+        write_record(directory, record)
+    except OSError as error:
+        raise UserError(f"{directory.report} cannot be written: {error.strerror}") from None
+    return report
+
+
+@dataclass
+class _Replay:
+    """The journal's records, applied one after the other."""
+
+    record: RunRecord
+    aggregate: RunAggregate | None = None
+    start_ns: int = 0
+    end_ns: int = 0
+    last: dict[int, Frame] = field(default_factory=dict)
+    lost: dict[int, str] = field(default_factory=dict)
+    steered: list[Steered] = field(default_factory=list)
+    ended: Ended | None = None
+    problem: str = ""
+
+    def take(self, entry: AnyRecord) -> bool:
+        """Apply one record; False when nothing behind it can be believed."""
+        if isinstance(entry, Header):
+            return self._begin(entry)
+        if self.aggregate is None:
+            return False
+        if isinstance(entry, FrameRecord):
+            return self._apply(self.aggregate, entry.frame)
+        if isinstance(entry, WorkerLost):
+            if entry.worker in self.lost or not 0 <= entry.worker < len(self.record.workers):
+                return False
+            self.lost[entry.worker] = visible(entry.note)
+            self.aggregate.worker_lost(entry.worker, _counters(entry.slots))
+        elif isinstance(entry, Steered):
+            self.steered.append(entry)
+            self.aggregate.end_load(entry.at_s)
+        else:
+            self.ended = entry
+        return True
+
+    def _begin(self, header: Header) -> bool:
+        if self.aggregate is not None or header.run_id != self.record.id:
+            return False
+        plan = self.record.plan
+        self.aggregate = RunAggregate(
+            len(header.workers), warmup_s=plan.warmup_s, max_series=plan.max_series
+        )
+        self.aggregate.begin(header.start_ns)
+        if plan.planned_s is not None:
+            self.aggregate.end_load(plan.planned_s)
+        self.start_ns = self.end_ns = header.start_ns
+        self.record.started_at = header.started_at
+        self.record.workers = [
+            WorkerRecord(worker=worker, pid=pid, core=core) for worker, pid, core in header.workers
+        ]
+        return True
+
+    def _apply(self, aggregate: RunAggregate, frame: Frame) -> bool:
+        try:
+            aggregate.apply(frame)
+        except ValueError as error:
+            self.problem = f"the journal does not add up ({visible(error)})"
+            return False
+        self.last[frame.worker] = frame
+        self.end_ns = max(self.end_ns, frame.end_ns)
+        aggregate.advance(frame.end_ns)
+        return True
+
+    def report(self, run_id: str, torn_bytes: int) -> Report:
+        if self.aggregate is None:
+            raise UserError(f"the journal of {run_id} holds nothing that can be recovered")
+        duration_s = (self.end_ns - self.start_ns) / 1e9
+        self.aggregate.finish(duration_s)
+        ended = self.ended
+        ending = Ending(
+            status=ended.status if ended else "aborted",
+            duration_s=duration_s,
+            partial=ended.partial if ended else True,
+            recovered=True,
+            reasons=[*(ended.reasons if ended else []), *self._reasons(torn_bytes)],
+            lost=self.lost,
+        )
+        return build_report(self.record, self.aggregate, ending)
+
+    def _reasons(self, torn_bytes: int) -> list[str]:
+        if self.ended is not None:
+            return ["recovered from the journal, which is complete"]
+        reasons = [
+            f"{action.action} by {action.by} at {action.at_s:.1f} s" for action in self.steered
+        ]
+        for worker, note in self.lost.items():
+            reasons.append(f"worker {worker} was lost: {note}")
+        reasons.append(
+            "the engine was killed: recovered from the journal, which ends "
+            f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "
+            "later is missing"
+        )
+        open_ends = [
+            number
+            for number in range(len(self.record.workers))
+            if number not in self.lost and not (number in self.last and self.last[number].last)
+        ]
+        if open_ends:
+            in_flight = sum(
+                frame.totals.sent - frame.totals.ok - frame.totals.failed
+                for number in open_ends
+                if (frame := self.last.get(number)) is not None
+            )
+            reasons.append(
+                f"the fate of {in_flight} requests in flight then, and all that was sent since, "
+                "is unknown"
+            )
+        if torn_bytes:
+            reasons.append(f"the last {torn_bytes} bytes of the journal are unreadable")
+        if self.problem:
+            reasons.append(self.problem)
+        return reasons
+
+
+def _counters(slots: list[list[int]]) -> WorkerCounters:
+    counters = RunCounters(1, slots=max(1, len(slots))).worker(0)
+    for words in slots:
+        kind, *values = [*words, *[0] * SLOT_WORDS][:SLOT_WORDS]
+        slot = counters.allocate(kind)
+        for offset, value in enumerate(values, start=1):
+            counters.words[slot * SLOT_WORDS + offset] = max(0, value)
+    return counters
