@@ -243,9 +243,9 @@ class SessionLife:
             self._fail(error, "run")
             return False
         cause = cause_of(error)
-        lifecycle.keep_error(self.session, "run", cause)
         if not is_counted_already(error):
             self._context.failures.add(cause, "run")
+        lifecycle.keep_error(self.session, "run", cause)
         self._uncancel()
         return True
 
@@ -268,8 +268,8 @@ class SessionLife:
         self._outcome = "failed"
         flow = control_flow_of(error)
         cause = cause_of(error) if flow is None else flow
-        lifecycle.keep_error(self.session, where, cause)
         self._context.failures.add(cause, where)
+        lifecycle.keep_error(self.session, where, cause)
         if isinstance(cause, SessionRefused):
             self._log("warning", f"refused: {cause.reason}")
         elif isinstance(cause, SessionAborted):
