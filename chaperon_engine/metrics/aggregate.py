@@ -72,7 +72,7 @@ class WorkerFigures(msgspec.Struct, frozen=True):
     requests_per_s: float = 0.0
     """Sent, over the frame's own interval."""
     active_sessions: int = 0
-    health: HealthSample = HealthSample()
+    health: HealthSample = msgspec.field(default_factory=HealthSample)
 
 
 class _Worker:
