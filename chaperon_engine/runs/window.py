@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chaperon_engine.definition.plan import Plan
-from chaperon_engine.metrics.frames import FrameError
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.metrics.snapshot import WindowSummary
 from chaperon_engine.metrics.window import window_summary
@@ -26,5 +25,5 @@ def read_window(journal: Path, plan: Plan, start_s: int, end_s: int) -> WindowSu
 
     try:
         return window_summary(frames(), header.start_ns, start_s, end_s, max_series=plan.max_series)
-    except FrameError:
+    except ValueError:
         return None
