@@ -100,9 +100,15 @@ class RunClient:
                 writer.write(encode(Hello(protocol=PROTOCOL_VERSION, lease=lease)))
                 decoder = from_engine_decoder()
                 while True:
-                    data = await reader.read(READ_BYTES)
+                    try:
+                        data = await reader.read(READ_BYTES)
+                    except ConnectionError:
+                        data = b""
                     if not data:
-                        raise EngineError(f"the engine of {directory.id} ended before the start")
+                        raise EngineError(
+                            f"the engine of {directory.id} ended before the start; its log is "
+                            f"{directory.log}"
+                        )
                     for number, message in enumerate(messages := decoder.feed(data)):
                         if isinstance(message, Welcome):
                             client = cls(directory, reader, writer, message, messages[number + 1 :])

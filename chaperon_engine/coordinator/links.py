@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from chaperon_engine.protocol.codec import ProtocolError, encode, from_worker_decoder
 from chaperon_engine.protocol.messages import FromWorker, Message
@@ -31,8 +32,8 @@ class WorkerLink(asyncio.Protocol):
         await loop.create_unix_connection(lambda: self, sock=control)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the interface without deriving from it.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         try:

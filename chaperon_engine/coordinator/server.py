@@ -14,7 +14,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 from chaperon_engine.protocol.codec import ProtocolError, encode, from_client_decoder
@@ -195,15 +195,15 @@ class _Client(asyncio.Protocol):
         self.said_hello = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports have the interface without deriving from it.
+        self.transport = cast(asyncio.Transport, transport)
         number = self._server.add(self)
         if number is None:
-            transport.abort()
+            self.transport.abort()
             return
         self.number = number
         loop = asyncio.get_running_loop()
-        self._hello_timer = loop.call_later(HELLO_TIMEOUT_S, transport.abort)
+        self._hello_timer = loop.call_later(HELLO_TIMEOUT_S, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         if self.number == 0:

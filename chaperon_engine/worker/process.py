@@ -22,6 +22,7 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import uvloop
@@ -103,9 +104,9 @@ class _Control(asyncio.Protocol):
         self.is_closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES, low=0)
+        # uvloop's transports have the interface without deriving from it.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES, low=0)
         self.is_open.set()
 
     def data_received(self, data: bytes) -> None:
