@@ -11,7 +11,7 @@ MAX_BODY_CHARS = 2048
 """So much of a body is shown."""
 
 
-class TrialMessage(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+class TrialMessage(msgspec.Struct, tag=True, tag_field="event", frozen=True, kw_only=True):
     """Base of all events; the tag is the class name."""
 
     at_s: float = 0.0
