@@ -21,7 +21,7 @@ def visible(text: object, limit: int = MAX_LENGTH) -> str:
     Longer text than `limit` characters is cut and ends in `…`. A run of more than four combining
     marks is cut too: it would paint over the lines above and below. Never raises.
     """
-    raw = text if isinstance(text, str) else str(text)
+    raw = _words(text)
     cut = len(raw) > limit
     if cut:
         raw = raw[:limit]
@@ -46,12 +46,20 @@ def visible(text: object, limit: int = MAX_LENGTH) -> str:
 
 def visible_block(text: object, lines: int = 40, limit: int = MAX_LENGTH) -> str:
     """As `visible`, for text of several lines such as a traceback; at most `lines` lines."""
-    raw = text if isinstance(text, str) else str(text)
+    raw = _words(text)
     rows = raw[: lines * limit * 2].split("\n")
     kept = [visible(row, limit) for row in rows[:lines]]
     if len(rows) > lines:
         kept.append("…")
     return "\n".join(kept)
+
+
+def _words(text: object) -> str:
+    try:
+        # A subclass of str may have a __str__ of its own that says something else, or raises.
+        return str.__str__(text) if isinstance(text, str) else str(text)
+    except Exception:
+        return f"<{type(text).__name__}>"
 
 
 def _escape(char: str) -> str:

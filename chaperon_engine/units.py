@@ -10,9 +10,9 @@ Duration = float | int | str | timedelta
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
-_COUNT = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
+_COUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?([kMG]?)")
 _MULTIPLES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|k|kB|KB|KiB|M|MB|MiB|G|GB|GiB)?")
+_SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))? ?(B|k|kB|KB|KiB|M|MB|MiB|G|GB|GiB)?")
 _SIZE_PREFIXES = {"k": 1, "K": 1, "M": 2, "G": 3}
 
 
@@ -59,17 +59,18 @@ def count(value: int | str, what: str = "count") -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(f"{what} must be a whole number such as 50 or 10k, not {value!r}")
     if isinstance(value, int):
-        result: float = value
+        result = value
     else:
         match = _COUNT.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"{what} is {value!r}, expected a whole number such as 50, 10k or 1M")
-        result = float(match[1]) * _MULTIPLES[match[2]]
-        if result != int(result):
+        whole = _whole(match[1], match[2] or "", _MULTIPLES[match[3]])
+        if whole is None:
             raise ValueError(f"{what} is {value!r}, which is not a whole number")
+        result = whole
     if result < 0:
         raise ValueError(f"{what} must be zero or more, not {value!r}")
-    return int(result)
+    return result
 
 
 def byte_size(value: int | str, what: str = "size") -> int:
@@ -78,21 +79,29 @@ def byte_size(value: int | str, what: str = "size") -> int:
     Raises ValueError with one sentence that names `what`.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        result: float = value
+        result = value
     elif isinstance(value, str):
         match = _SIZE.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"{what} is {value!r}, expected a size such as 4096, 64KiB or 10MB")
-        unit = match[2] or "B"
+        unit = match[3] or "B"
         base = 1024 if "i" in unit else 1000
-        result = float(match[1]) * base ** _SIZE_PREFIXES.get(unit[0], 0)
-        if result != int(result):
+        whole = _whole(match[1], match[2] or "", base ** _SIZE_PREFIXES.get(unit[0], 0))
+        if whole is None:
             raise ValueError(f"{what} is {value!r}, which is not a whole number of bytes")
+        result = whole
     else:
         raise ValueError(f"{what} must be a size such as 4096, 64KiB or 10MB, not {value!r}")
     if result < 0:
         raise ValueError(f"{what} must be zero or more, not {value!r}")
-    return int(result)
+    return result
+
+
+def _whole(digits: str, fraction: str, multiple: int) -> int | None:
+    """`digits.fraction` times `multiple`, exactly; None when that is not whole."""
+    product = int(digits + fraction) * multiple
+    whole, rest = divmod(product, 10 ** len(fraction))
+    return None if rest else whole
 
 
 def show_duration(value_s: float) -> str:

@@ -152,6 +152,11 @@ class LayerReader:
         for key, value in raw.items():
             if value is None:
                 continue
+            if key in SETTINGS and key not in known:
+                self._problems.add(
+                    f"{key} of {label} is no setting of a service; put it beside 'services'", place
+                )
+                continue
             if key not in known:
                 name = visible(key, 80)
                 hint = did_you_mean(str(key), known)

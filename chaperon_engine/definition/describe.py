@@ -19,7 +19,7 @@ import msgspec
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import UserError
 
-MAX_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_CPU_S = 60
 MAX_LIFE_S = 120
 
@@ -45,7 +45,7 @@ def answer(request: bytes) -> Answer:
 
     try:
         if len(request) > MAX_REQUEST_BYTES:
-            raise UserError("the launch request is larger than 4 MiB")
+            raise UserError("the launch request is larger than 16 MiB")
         launch = msgspec.json.decode(request, type=LaunchRequest)
         return Answer(plan=resolve(launch).plan)
     except msgspec.MsgspecError as error:

@@ -175,7 +175,7 @@ def base_url(value: Any, what: str) -> str:
         return ""
     scheme, separator, rest = url.partition("://")
     if not separator:
-        guess = f"http://{url.lstrip('/')}"
+        guess = f"http://{url}"
         hint = f"; did you mean {visible(guess, 100)}?" if _is_url(guess) else ""
         raise ValueError(f"{what} is {shown(url)}, which does not begin with http://{hint}")
     if scheme.lower() not in _SCHEMES:

@@ -60,7 +60,7 @@ def load(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise _syntax_error(error, path) from None
     except ValueError as error:
-        raise UserError(f"this is no Python source: {visible(error)}", path=path) from None
+        raise UserError(f"syntax error: {visible(error)}", path=path) from None
     name = f"chaperon_scenario_{next(_numbers)}_{path.stem if path.stem.isidentifier() else 'file'}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:

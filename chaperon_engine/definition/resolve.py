@@ -250,9 +250,10 @@ class _Resolver:
             "iterations": request.iterations,
             "shared_iterations": request.shared_iterations,
         }
-        options = {key: value for key, value in options.items() if value is not None}
-        for key, value in options.items():
-            if value <= 0:
+        for key, value in list(options.items()):
+            if value is None or value <= 0:
+                del options[key]
+            if value is not None and value <= 0:
                 self._problems.add(f"{key} must be more than zero, not {value}")
         fields = dict(declared.fields)
         for over in (_fields_of(layers.file, name), options, _fields_of(layers.override, name)):

@@ -43,7 +43,7 @@ def read_source(source: bytes) -> list[FoundClass]:
     except SyntaxError as error:
         raise UserError(f"syntax error: {visible(error.msg)}", line=error.lineno) from None
     except ValueError as error:
-        raise UserError(f"this is no Python source: {visible(error)}") from None
+        raise UserError(f"syntax error: {visible(error)}") from None
     except (RecursionError, MemoryError):
         raise UserError("the source is nested too deeply") from None
     return _Reader(tree).entries()
