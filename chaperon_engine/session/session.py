@@ -129,6 +129,10 @@ class Session(HttpVerbs):
             )
         return view
 
+    @property
+    def _session(self) -> Session:
+        return self
+
     def _labels_of(self, service: str) -> ServiceLabels:
         return self._context.labels_of(service) if self._is_measured else UNMEASURED
 

@@ -6,6 +6,7 @@ client's own coroutine, with no coroutine of ours around it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
@@ -44,7 +45,7 @@ class Client(Protocol):
     ) -> Exchange: ...
 
 
-class HttpVerbs:
+class HttpVerbs(ABC):
     """Requests to one service. Each returns the response, or raises an ActionError.
 
     A status of 400 and more is no error: it is counted as an HTTP error unless `expect=` says
@@ -144,8 +145,9 @@ class HttpVerbs:
         return response
 
     @property
+    @abstractmethod
     def _session(self) -> Session:
-        raise TypeError(f"{type(self).__name__} belongs to no session")
+        """The session whose requests these are."""
 
 
 class ServiceView(HttpVerbs):
