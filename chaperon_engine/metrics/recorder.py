@@ -80,6 +80,8 @@ class Recorder:
         """Series that are not an `(other)`."""
         self._announced = 0
         self._accepted: frozenset[SeriesKey] | None = None
+        self._refused: set[SeriesKey] = set()
+        """Keys that this worker had announced and the run did not accept; the run counts them."""
         self._folded: set[int] = set()
         """Hashes of keys that this worker folded itself."""
         self._phase = ""
@@ -143,6 +145,10 @@ class Recorder:
     def _find(self, key: SeriesKey) -> Series:
         if self._phase and not key.phase:
             key = msgspec.structs.replace(key, phase=self._phase)
+        return self._lookup(key)
+
+    def _lookup(self, key: SeriesKey) -> Series:
+        """The series of a key whose phase is decided."""
         return self._series.get(key) or self._admit(key)
 
     def _admit(self, key: SeriesKey) -> Series:
@@ -150,7 +156,7 @@ class Recorder:
         if key.name != OTHER and (
             full if self._accepted is None else full or key not in self._accepted
         ):
-            if len(self._folded) < MAX_REMEMBERED_KEYS:
+            if key not in self._refused and len(self._folded) < MAX_REMEMBERED_KEYS:
                 self._folded.add(hash(key))
             key = key.other
             existing = self._series.get(key)
@@ -162,7 +168,8 @@ class Recorder:
         series: Series
         if key.kind == HTTP:
             # The first-byte series comes first: looking it up may take the last free place.
-            first_byte = self.timed(msgspec.structs.replace(key, kind="first_byte"))
+            first_byte = self._lookup(msgspec.structs.replace(key, kind="first_byte"))
+            assert isinstance(first_byte, TimedSeries)
             slot = self._counters.allocate(KIND_HTTP_WARMUP if key.phase else KIND_HTTP)
             series = HttpSeries(key, slot, self._counters, first_byte.histogram)
         elif key.kind in TIMED_KINDS:
@@ -191,6 +198,7 @@ class Recorder:
         for key in list(self._series):
             if key.name != OTHER and key not in self._accepted:
                 del self._series[key]
+                self._refused.add(key)
         self.generation += 1
 
     def check(self, scenario: str, session: str, name: str, passed: bool, reason: str = "") -> None:
@@ -260,7 +268,7 @@ class Recorder:
         key = series.key
         if self._accepted is None or key.name == OTHER or key in self._accepted:
             return series
-        return self._find(key.other)
+        return self._lookup(key.other)
 
     def _add_totals(self, delta: SeriesDelta) -> None:
         totals = self._totals

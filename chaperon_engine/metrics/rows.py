@@ -37,13 +37,15 @@ def page(
 ) -> list[SeriesRow]:
     """The rows of a view, from (number, totals); `window_s` is what rates divide by.
 
-    An unknown sort order is that by requests. Equal ones keep the order of their numbers.
+    Series in which nothing was recorded have no row. An unknown sort order is that by requests.
+    Equal ones keep the order of their numbers.
     """
     wanted = view.contains.casefold()
     found = [
         (number, totals)
         for number, totals in series
-        if (not wanted or wanted in totals.key.label.casefold())
+        if totals.sent
+        and (not wanted or wanted in totals.key.label.casefold())
         and (not view.kinds or totals.key.kind in view.kinds)
     ]
     first = max(view.offset, 0)

@@ -136,9 +136,7 @@ def test_an_empty_histogram_has_zeros_everywhere():
 )
 def test_a_percentile_with_fewer_than_ten_samples_above_it_is_thin(count, first_thin):
     histogram = CumulativeHistogram()
-    histogram.add(
-        HistogramDelta(indices=[7], counts=[count], sum_us=7 * count, min_us=7, max_us=7)
-    )
+    histogram.add(HistogramDelta(indices=[7], counts=[count], sum_us=7 * count, min_us=7, max_us=7))
     assert (histogram.thin() or [None])[0] == first_thin
 
 

@@ -52,7 +52,7 @@ def test_session_starts_never_go_back_and_stay_within_the_ramp_up(sessions, ramp
 
 @pytest.mark.parametrize(("total", "worker", "workers"), [(-1, 0, 1), (1, 1, 1), (1, -1, 2)])
 def test_a_share_that_cannot_be_is_refused(total, worker, workers):
-    with pytest.raises(ValueError, match="is not one of|cannot share"):
+    with pytest.raises(ValueError, match=r"is not one of|cannot share"):
         share(total, worker, workers)
 
 

@@ -1,0 +1,110 @@
+import msgspec
+import pytest
+
+from chaperon_engine.metrics.frames import ConservationError, FrameError, WorkerLedger
+from chaperon_engine.metrics.model import (
+    CheckCount,
+    ExceptionGroup,
+    HealthSample,
+    HistogramDelta,
+    SeriesDelta,
+    SeriesKey,
+    SessionCounts,
+)
+from tests.metrics.fleet import Fleet
+
+
+@pytest.fixture
+def frame():
+    fleet = Fleet(1)
+    fleet.request(0, us=1000)
+    fleet.request(0, us=2000, status=503, expected=False)
+    fleet.request(0, us=3000, failed="reset")
+    return fleet.frame(0, 1)
+
+
+def change_delta(frame, **fields):
+    """The frame with its http delta changed."""
+    deltas = [delta for delta in frame.deltas if not delta.statuses]
+    (http,) = (delta for delta in frame.deltas if delta.statuses)
+    return msgspec.structs.replace(frame, deltas=[*deltas, msgspec.structs.replace(http, **fields)])
+
+
+def test_a_recorders_frame_is_admitted_once(frame):
+    ledger = WorkerLedger(0)
+    assert ledger.admit(frame)
+    assert not ledger.admit(frame)
+    assert ledger.totals.sent == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"seq": 1}, "frame 1 where 0 was due"),
+        ({"end_ns": -1}, "ends before it starts"),
+        ({"sessions": SessionCounts(started=-1)}, "negative count"),
+        ({"health": HealthSample(cpu=float("nan"))}, "no numbers"),
+        ({"health": HealthSample(rss_bytes=-1)}, "negative count"),
+        ({"checks": [CheckCount("", "", "x", passed=-1)]}, "check with a negative count"),
+        ({"checks": [CheckCount("", "", "x")] * 1002}, "more checks or exceptions"),
+        ({"exceptions": [ExceptionGroup("E", "f", 1, 0, "", "")]}, "did not occur"),
+        ({"new_series": [(5, SeriesKey(kind="http"))]}, "series number 5 where 0 was due"),
+        ({"new_series": [(0, SeriesKey(kind="evil"))]}, "unknown kind 'evil'"),
+        ({"deltas": [SeriesDelta(77, sent=1)]}, "series 77, which it has not announced"),
+        ({"deltas": [SeriesDelta(-1, sent=1)]}, "series -1, which it has not announced"),
+        ({"deltas": [SeriesDelta(1)] * 2}, "two deltas of series 1"),
+    ],
+)
+def test_a_frame_that_no_sound_worker_sends_is_refused(frame, fields, reason):
+    ledger = WorkerLedger(0)
+    with pytest.raises(FrameError, match=reason):
+        ledger.admit(msgspec.structs.replace(frame, **fields))
+    assert ledger.admit(frame), "a refused frame must leave no trace"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"sent": -1}, "negative count"),
+        ({"ok": 3}, "counts and histograms differ"),
+        ({"failed": 0}, "counts and histograms differ"),
+        ({"http_errors": 2}, "http errors and their histogram differ"),
+        ({"errors": {"reset": 2}}, "failures and their classes differ"),
+        ({"errors": {"reset": 2, "dns": -1}}, "count below 1"),
+        ({"statuses": {200: 1}}, "responses and their statuses differ"),
+        ({"unexpected_statuses": {}}, "http errors and their statuses differ"),
+        ({"value_sum": float("inf")}, "no number"),
+        (
+            {"expected": HistogramDelta(indices=[9], counts=[1], sum_us=9, min_us=9, max_us=8)},
+            "not in order",
+        ),
+    ],
+)
+def test_a_delta_whose_parts_disagree_is_refused(frame, fields, reason):
+    with pytest.raises(FrameError, match=f"bad delta of series 1: .*{reason}"):
+        WorkerLedger(0).admit(change_delta(frame, **fields))
+
+
+@pytest.mark.parametrize("name", ["sent", "ok", "failed", "http_errors", "bytes_in", "bytes_out"])
+def test_totals_that_differ_from_the_sum_of_deltas_break_conservation(frame, name):
+    changed = msgspec.structs.replace(frame.totals, **{name: getattr(frame.totals, name) + 1})
+    with pytest.raises(ConservationError, match=f"states .* {name}, its deltas add up to"):
+        WorkerLedger(0).admit(msgspec.structs.replace(frame, totals=changed))
+
+
+def test_more_completions_than_sends_break_conservation(frame):
+    with pytest.raises(ConservationError, match="2 ok \\+ 1 failed of 2 sent"):
+        WorkerLedger(0).admit(change_delta(frame, sent=2))
+
+
+def test_another_epoch_of_the_same_worker_is_refused(frame):
+    ledger = WorkerLedger(0)
+    ledger.admit(frame)
+    with pytest.raises(FrameError, match="epoch 1 instead of 0"):
+        ledger.admit(msgspec.structs.replace(frame, epoch=1, seq=1))
+
+
+def test_a_worker_cannot_announce_series_without_end(frame):
+    keys = [(number, SeriesKey(kind="call", name=str(number))) for number in range(60)]
+    with pytest.raises(FrameError, match="more than 52 series"):
+        WorkerLedger(0, max_series=10).admit(msgspec.structs.replace(frame, new_series=keys))
