@@ -1,5 +1,6 @@
 from chaperon_engine import LoadTest, Population, Scenario, Service, Session
 
+
 class Checkout(Scenario):
     """One customer who signs in and buys."""
     async def init(self, session: Session) -> None:
