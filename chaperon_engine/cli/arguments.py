@@ -227,9 +227,7 @@ def _options_of_quick(command: argparse.ArgumentParser) -> None:
 def _options_of_try(command: argparse.ArgumentParser) -> None:
     _file(command)
     command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
-    command.add_argument(
-        "--full", action="store_true", help="show whole headers and up to 4 KiB of bodies"
-    )
+    command.add_argument("--full", action="store_true", help="show heads, and more of the bodies")
 
 
 def _options_of_target(command: argparse.ArgumentParser) -> None:

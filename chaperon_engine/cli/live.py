@@ -38,4 +38,4 @@ def _progress(snapshot: Snapshot) -> str:
 
 def _clock(elapsed_s: float) -> str:
     """Whole seconds below a minute: the line must not dance."""
-    return f"{int(elapsed_s)} s" if elapsed_s < 60 else show_duration(elapsed_s)
+    return f"{round(elapsed_s)} s" if elapsed_s < 59.5 else show_duration(elapsed_s)

@@ -29,6 +29,8 @@ from chaperon_engine.units import show_count, show_duration
 
 _MAX_LOG_LINES = 20
 """Log lines shown of one snapshot."""
+_FIRST_LINE_S = 0.5
+"""A line before that would tell nothing; a terminal shows it all the same."""
 _SHOWN_LEVELS = frozenset({"warning", "error", "output"})
 
 
@@ -78,6 +80,8 @@ async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) 
     async for last in interrupts.watched(client):
         for line in shown_logs(last.logs):
             terminal.write(line)
+        if not terminal.is_terminal and last.elapsed_s < _FIRST_LINE_S:
+            continue
         # At the start and the end snapshots come whenever the state changes.
         if last.state != "finished" and time.monotonic() >= next_line:
             next_line = time.monotonic() + 0.9 / rate_hz

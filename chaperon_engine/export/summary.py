@@ -21,6 +21,8 @@ MAX_TRACEBACKS = 10
 
 _THIN = "*"
 _CUSTOM_KINDS = ("counter", "gauge", "rate")
+_LEFT_OUT_KINDS = ("first_byte",)
+"""One line for each of the requests: too much for a summary, the report has them."""
 _VERDICT_STYLES: dict[str, Style] = {"good": "green", "degraded": "yellow", "saturated": "red"}
 
 
@@ -84,7 +86,10 @@ class _Page:
         parts.append(f"seed {run.seed}")
         parts += [f"tag {visible(run.tag, 40)}"] if run.tag else []
         parts.append(f"run {visible(run.id, 60)}")
-        yield from self.wrapped(" · ".join(parts), "dim")
+        # A part such as `run ID` stays on one line.
+        whole = " · ".join(part.replace(" ", "\u00a0") for part in parts)
+        for line in wrap(whole, self.width, "  "):
+            yield self.paint(line.replace("\u00a0", " "), "dim")
         for reason in run.reasons:
             yield from self.wrapped(f"! {visible(reason, 500)}", "yellow")
         missing = sum(worker.missing_latencies for worker in run.workers)
@@ -144,7 +149,8 @@ class _Page:
         rows = [
             metric
             for metric in self.report.metrics
-            if metric.kind not in (HTTP, *_CUSTOM_KINDS) and metric.phase != WARMUP
+            if metric.kind not in (HTTP, *_CUSTOM_KINDS, *_LEFT_OUT_KINDS)
+            and metric.phase != WARMUP
         ]
         if not rows:
             return
@@ -271,7 +277,7 @@ class _Page:
             (health.saturated_share, health.first_saturated_s, "saturated"),
         ):
             if first is not None or share:
-                since = "" if first is None else f", first after {show_duration(first)}"
+                since = _since(first)
                 yield from self.wrapped(f"{word} for {_percent(share)} of the time{since}", style)
         if health.reason:
             yield from self.wrapped(visible(health.reason, 500), style)
@@ -351,6 +357,12 @@ def _percent(share: float) -> str:
     if 0 < percent < 0.01:
         return "< 0.01 %"
     return f"{percent:.3g} %" if percent < 99.95 else f"{percent:.4g} %"
+
+
+def _since(first_s: float | None) -> str:
+    if first_s is None:
+        return ""
+    return f", first after {show_duration(first_s)}" if first_s else ", from the start on"
 
 
 def _share(part: int, whole: int) -> str:
