@@ -57,11 +57,6 @@ def verdict(sample: HealthSample, median_us: float = 0.0) -> Verdict:
     return Verdict(GOOD)
 
 
-def worse(first: str, second: str) -> str:
-    """The worse of two verdicts."""
-    return max(first, second, key=LEVELS.index)
-
-
 def _lag(lag_us: float, limit_us: float) -> str:
     return f"event loop lag p99 {show_us(lag_us)}, limit {show_us(limit_us)}"
 

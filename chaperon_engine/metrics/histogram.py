@@ -11,7 +11,7 @@ dictionaries: bucket -> count, with exact sum, minimum and maximum beside them.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -267,12 +267,6 @@ class CumulativeHistogram:
         ends = [bisect_left(indices, edge) for edge in _EDGE_INDICES[1:]]
         sums = [below[end - 1] if end else 0 for end in ends] + [self.count]
         return [upper - lower for lower, upper in zip([0, *sums], sums, strict=False)]
-
-    def above(self, value_us: int) -> int:
-        """How many values lie in a higher bucket than this value."""
-        indices, below = self._order()
-        position = bisect_right(indices, bucket_index(min(max(value_us, 0), MAX_US)))
-        return self.count - (below[position - 1] if position else 0)
 
 
 def target_count(percentile: float, count: int) -> int:

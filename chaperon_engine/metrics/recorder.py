@@ -37,11 +37,11 @@ from chaperon_engine.metrics.model import (
 from chaperon_engine.metrics.series import (
     NULL_HTTP,
     NULL_TIMED,
+    DeltaSum,
     HttpSeries,
     Series,
     TimedSeries,
     ValueSeries,
-    combine,
 )
 
 __all__ = ["NULL_HTTP", "NULL_TIMED", "Collection", "HttpSeries", "Recorder", "TimedSeries"]
@@ -295,31 +295,30 @@ class Collection:
 
     def _run(self) -> Iterator[None]:
         recorder = self._recorder
-        folded: dict[Series, list[SeriesDelta]] = {}
+        sums: dict[Series, DeltaSum] = {}
         work = 0
         for series in recorder._ordered[:]:
             delta = series.take()
             if delta is not None:
                 if isinstance(series, HttpSeries) and not series.key.phase:
                     recorder._add_totals(delta)
-                home = recorder._home(series)
-                if home is series and recorder._accepted is None:
-                    self._deltas.append(delta)
-                else:
-                    folded.setdefault(home, []).append(delta)
+                work += _SERIES_WORK
                 for histogram in (delta.expected, delta.unexpected, delta.failures):
                     work += len(histogram.indices) if histogram is not None else 0
-                work += _SERIES_WORK
+                home = recorder._home(series)
+                if home is series and (recorder._accepted is None or series.key.name != OTHER):
+                    self._deltas.append(delta)
+                else:
+                    if home not in sums:
+                        sums[home] = DeltaSum(home.key.kind, home.id)
+                    sums[home].add(delta)
             else:
                 work += 1
             if work >= _STEP_WORK:
                 work = 0
                 yield
-        for home, deltas in folded.items():
-            if len(deltas) == 1 and deltas[0].id == home.id:
-                self._deltas.append(deltas[0])
-                continue
-            self._deltas.append(combine(home.key.kind, home.id, deltas))
+        for total in sums.values():
+            self._deltas.append(total.delta())
             yield
 
     def frame(

@@ -36,10 +36,6 @@ class SeriesTable:
         """What workers must be told once the table is full."""
         return [key for key in self.keys if key.name != OTHER]
 
-    def announced(self, worker: int) -> int:
-        """How many series this worker has announced; its next one has this number."""
-        return len(self._of_worker.get(worker, ()))
-
     def announce(self, worker: int, key: SeriesKey) -> int:
         """A worker has made a series; the run's number for it."""
         number = self.number(key)

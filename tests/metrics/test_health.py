@@ -1,6 +1,6 @@
 import pytest
 
-from chaperon_engine.metrics.health import HealthTracker, verdict, worse
+from chaperon_engine.metrics.health import HealthTracker, verdict
 from chaperon_engine.metrics.model import HealthSample
 
 LIMITS = [
@@ -62,8 +62,3 @@ def test_a_run_that_saturates_at_once_was_degraded_from_then_on():
     tracker = HealthTracker()
     tracker.observe(7, [(0, HealthSample(cpu=1.0))])
     assert tracker.view().first_degraded_s == tracker.view().first_saturated_s == 7.0
-
-
-def test_the_worse_of_two_verdicts_wins():
-    assert worse("good", "degraded") == "degraded"
-    assert worse("saturated", "degraded") == "saturated"

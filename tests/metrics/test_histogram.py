@@ -160,12 +160,6 @@ def test_a_spectrum_ascends_and_ends_at_the_maximum(values):
     assert len(spectrum) < 5 * 40
 
 
-@given(st.lists(st.integers(0, 10_000), max_size=50), st.integers(-5, 20_000))
-def test_values_above_a_limit_are_counted_by_bucket(values, limit):
-    above = merged([recorded(values)]).above(limit)
-    assert above == sum(bucket_index(value) > bucket_index(max(limit, 0)) for value in values)
-
-
 def test_the_rank_of_a_percentile_is_rounded_and_at_least_one():
     assert [target_count(p, 7) for p in (0, 10, 50, 99, 100, 120)] == [1, 1, 4, 7, 7, 7]
 
