@@ -53,9 +53,7 @@ def test_the_example_in_the_guide_is_the_bundled_one() -> None:
 def test_the_data_in_the_guides_resolves(bench: Workbench, guide: str) -> None:
     text = (DOCS / guide).read_text(encoding="utf-8")
     toml = text.partition("```toml\n")[2].partition("```")[0]
-    walk = "from chaperon_engine import Scenario
-class {}(Scenario):
-    {}"
+    walk = "from chaperon_engine import Scenario\nclass {}(Scenario):\n    {}"
     bench.write(walk.format("Checkout", RUN), "checkout.py")
     bench.write(walk.format("Browse", RUN), "browse.py")
     if guide == "scenarios.md":
