@@ -362,7 +362,7 @@ def _percent(share: float) -> str:
 def _since(first_s: float | None) -> str:
     if first_s is None:
         return ""
-    return f", first after {show_duration(first_s)}" if first_s else ", from the start on"
+    return f", first after {show_duration(first_s)}" if first_s else ", first at the start"
 
 
 def _share(part: int, whole: int) -> str:
