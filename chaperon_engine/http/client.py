@@ -15,10 +15,12 @@ from chaperon_engine.http.connection import StaleConnection
 from chaperon_engine.http.cookies import CookieJar
 from chaperon_engine.http.exchange import exchange, give_up, resend
 from chaperon_engine.http.options import RequestOptions
+from chaperon_engine.http.pool import Pool
 from chaperon_engine.http.ports import HttpSink, Labels, SeriesFor
 from chaperon_engine.http.redirect import Hop, next_hop, options_for
 from chaperon_engine.http.request import Prepared, prepare_with
 from chaperon_engine.http.response import Response
+from chaperon_engine.http.rules import REDIRECTS
 from chaperon_engine.http.service import ServiceState
 from chaperon_engine.http.url import Origin, split_url
 from chaperon_engine.text import visible
@@ -113,9 +115,9 @@ class HttpClient:
         if jar is not None and jar.count:
             wire = self._with_cookies(service, prepared)
         idle = service.pool.idle
-        if idle and not self._closed:
+        if idle:
             connection = idle.pop()
-            response = Response(target.origin, method, prepared.path)
+            response = Response(prepared)
             series.sent(len(wire))
             future = connection.send(response, series, prepared.rules, wire)
             try:
@@ -128,10 +130,10 @@ class HttpClient:
         else:
             self._refuse_if_closed()
             response = await exchange(service, prepared, wire, series, now_ns())
-        if b"\r\nset-cookie:" in response.head.lower():
+        if response.is_special:
             self._store_cookies(service, response)
-        if 300 <= response.status < 400 and target.max_redirects:
-            return await self._follow(service, prepared, response, series, _NO_OPTIONS)
+            if response.status in REDIRECTS:
+                return await self._follow(service, prepared, response, series, _NO_OPTIONS)
         return response
 
     async def _request_with(
@@ -148,7 +150,7 @@ class HttpClient:
             if timeout_s is not None:
                 self._worker.tighten(timeout_s)
         response = await self._send(service, prepared, series, called_ns)
-        if 300 <= response.status < 400 and options.follow:
+        if response.status in REDIRECTS and options.follow:
             return await self._follow(service, prepared, response, series, options, called_ns)
         return response
 
@@ -160,7 +162,7 @@ class HttpClient:
         if self._jar is not None and self._jar.count:
             wire = self._with_cookies(service, prepared)
         response = await exchange(service, prepared, wire, series, called_ns)
-        if b"\r\nset-cookie:" in response.head.lower():
+        if response.is_special:
             self._store_cookies(service, response)
         return response
 
@@ -250,6 +252,9 @@ class HttpClient:
         for state in states:
             if state.target.service.pool == "session":
                 state.pool.close()
+            if self._closed:
+                # Of a pool that the worker shares, too: the next call meets the check above.
+                state.pool = Pool(0)
 
 
 def _shown(hop: Hop) -> str:

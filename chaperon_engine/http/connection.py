@@ -3,22 +3,24 @@
 Owns the life of an exchange from the write of its first byte to its record in the series. Must not
 know sessions, cookies, redirects, or how connections are opened.
 
-The parser is asked for as little as possible, because each callback into Python costs as much as
-the parsing of the whole reply:
+The parser is asked for as little as possible, because a callback into Python costs as much as the
+parsing of the whole reply:
 
-- Header fields are not collected by callbacks. The raw head is kept and parsed when somebody looks.
-  This also takes away the parser's quadratic cost for a header value in many pieces.
+- Header fields are not collected by callbacks: the raw head is kept, and parsed when somebody
+  looks. This also takes away the parser's quadratic cost for a header value in many pieces.
 - `on_body` is `list.append` itself.
-- `on_message_begin` is `list.pop` on the list of permits: each request adds one, so the first byte
-  of a reply that nobody asked for raises IndexError in the parser.
+- `on_message_begin` is `list.pop` on the list of permits: each request adds one, so that the first
+  byte of a reply that nobody asked for raises IndexError inside the parser.
+- What is asked of each head (`HeadFacts`) is remembered for heads that come again and again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpResponseParser
 
 from chaperon_engine.clock import now_ns
 from chaperon_engine.errors import (
@@ -31,10 +33,10 @@ from chaperon_engine.errors import (
     TotalTimeout,
 )
 from chaperon_engine.http.decode import Decoder, decode_body, decoder_for
-from chaperon_engine.http.faults import reply_lost
-from chaperon_engine.http.headers import Headers, parse_head
+from chaperon_engine.http.faults import invalid_reply, reply_lost
+from chaperon_engine.http.headers import Headers, ends_with_connection, keeps_alive, parse_head
+from chaperon_engine.http.rules import REDIRECTS
 from chaperon_engine.http.stream import BodyStream
-from chaperon_engine.text import visible
 
 if TYPE_CHECKING:
     from chaperon_engine.http.pool import Pool
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 STALE_RETRY = "stale_retry"
 """Error class of a first send that met a closed keep-alive connection and was sent again."""
+
+_MAX_FACTS = 64
 
 
 class StaleConnection(Exception):
@@ -58,10 +62,9 @@ class Connection(asyncio.Protocol):
         "_body_bytes",
         "_chunks",
         "_complete",
-        "_extra",
         "_feed",
+        "_has_extra",
         "_head",
-        "_interim_end",
         "_keep",
         "_keep_alive",
         "_permits",
@@ -114,19 +117,22 @@ class Connection(asyncio.Protocol):
         """The transport's buffer is full."""
         self.resumed: asyncio.Future[None] | None = None
         self._received = 0
-        self._status = 0
-        self._head = b""
-        self._raw: bytes | bytearray = b""
-        """Bytes received until the head is complete."""
+        """Bytes of this reply, interim replies included."""
+        self._raw = b""
+        """Bytes received until the head is known."""
         self._skip = 0
         """Where in `_raw` the head begins, after interim replies."""
-        self._interim_end = 0
-        self._complete = self._keep = self._extra = False
+        self._head = b""
+        """Empty until the head is complete."""
+        self._status = 0
+        self._complete = self._keep = self._has_extra = False
         self._pieces: list[bytes] | None = None
         """Body of earlier reads; None for a reply that came in one."""
         self._body_bytes = 0
+        """Bytes of the body in earlier reads."""
         self._permits: list[None] = []
         self._chunks: list[bytes] = []
+        """Body of this read, as the parser hands it out."""
         self.on_body = self._chunks.append
         self.on_message_begin = self._permits.pop
         self._new_parser()
@@ -169,18 +175,55 @@ class Connection(asyncio.Protocol):
         """Drops the connection; an exchange in flight counts as cancelled by the scenario."""
         response = self.response
         if response is not None:
-            self.response = None
-            self._series.failed(self.start_ns, now_ns(), "cancelled", self._received)
-            self._deliver(response, ActionCancelled(f"the call was given up: {_about(response)}"))
+            self.spoil(response, ActionCancelled(f"the call was given up: {response.about}"))
         self.drop()
 
     def spoil(self, response: Response, error: Exception) -> None:
-        """The scenario's own code failed in the middle of the exchange: it gets its error."""
+        """Ends this exchange, if it still lasts, as cancelled; `error` is what the call raises."""
         if self.response is response:
             self.response = None
-            self._series.failed(self.start_ns, now_ns(), "cancelled", self._received)
+            self._series.failed(self.start_ns, now_ns(), ActionCancelled.code, self._received)
             self._deliver(response, error)
             self.drop()
+
+    def fail(self, error: ActionError, end_ns: int = 0) -> None:
+        """The exchange ends without a complete valid reply; so does the connection."""
+        response = self.response
+        assert response is not None
+        self.response = None
+        self._series.failed(self.start_ns, end_ns or now_ns(), error.code, self._received)
+        self._deliver(response, error)
+        self.drop()
+
+    def drop(self) -> None:
+        """Takes the connection out of use at once, without waiting for the peer."""
+        if self.closing:
+            return
+        self.closing = True
+        self._wake_writer()
+        if self.transport is not None:
+            self.pool.remove(self)
+            # Not close(): on TLS it would go on downloading the rest of a body.
+            self.transport.abort()
+
+    def expire(self, now: int) -> bool:
+        """Fails the exchange when one of its deadlines has passed. False: it has time left."""
+        response = self.response
+        if response is None:
+            return False
+        rules = self._rules
+        if now >= self.deadline_ns:
+            what = "the reply was not complete" if self._received else "no reply"
+            limit_s = rules.timeout_ns / 1e9
+            self.fail(TotalTimeout(f"{what} within {limit_s:g} s: {response.about}"))
+        elif not self._received and now >= self.start_ns + rules.first_byte_ns:
+            limit_s = rules.first_byte_ns / 1e9
+            self.fail(
+                FirstByteTimeout(f"no byte of the reply within {limit_s:g} s: {response.about}")
+            )
+        else:
+            return False
+        return True
 
     def write(self, response: Response, data: bytes) -> bool:
         """Sends more of a request's body. False: the exchange has ended, the rest is not wanted."""
@@ -208,39 +251,6 @@ class Connection(asyncio.Protocol):
         if not self.closing:
             self.transport.resume_reading()  # type: ignore[union-attr]
 
-    def fail(self, error: ActionError) -> None:
-        """Ends the exchange in flight with this error."""
-        self._fail(error)
-
-    def drop(self) -> None:
-        """Takes the connection out of use at once, without waiting for the peer."""
-        if self.closing:
-            return
-        self.closing = True
-        self._wake_writer()
-        self.pool.remove(self)
-        if self.transport is not None:
-            # Not close(): on TLS it would go on downloading the rest of a body.
-            self.transport.abort()
-
-    def expire(self, now: int) -> bool:
-        """Fails the exchange when one of its deadlines has passed. False: it has time left."""
-        response = self.response
-        if response is None:
-            return False
-        if now >= self.deadline_ns:
-            limit_s = self._rules.timeout_ns / 1e9
-            what = "no reply" if not self._received else "the reply was not complete"
-            self._fail(TotalTimeout(f"{what} within {limit_s:g} s: {_about(response)}"))
-        elif not self._received and now >= self.start_ns + self._rules.first_byte_ns:
-            limit_s = self._rules.first_byte_ns / 1e9
-            self._fail(
-                FirstByteTimeout(f"no byte of the reply within {limit_s:g} s: {_about(response)}")
-            )
-        else:
-            return False
-        return True
-
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -257,16 +267,16 @@ class Connection(asyncio.Protocol):
         if not self._received:
             self.first_byte_ns = now_ns()
             self._raw = data
-        elif not self._status:
-            self._append_to_head(data)
+        elif not self._head:
+            self._raw += data
         self._received += len(data)
         try:
             self._feed(data)
         except Exception as error:
             if not self._complete:
-                self._fail(_violation(error, self.response))
+                self.fail(invalid_reply(error, self.response.about))
                 return
-            self._extra = True
+            self._has_extra = True
         if self._complete:
             self._finish()
         else:
@@ -290,59 +300,41 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
-    def on_headers_complete(self) -> None:
-        raw, skip = self._raw, self._skip
+    def on_message_complete(self) -> None:
         status = self._status_code()
-        end = raw.find(b"\r\n\r\n", skip)
-        # The parser also takes leading line ends, and other protocols and versions.
-        if end < 0 or not raw.startswith(b"HTTP/1.", skip) or status < 100:
-            raise ProtocolViolation("the reply is not HTTP/1.x")
-        rules = self._rules
-        if end > rules.max_header_bytes:
-            raise TooLarge(f"the head of the reply passes {rules.max_header_bytes} bytes")
         if status < 200:
-            if status == 101:
-                raise ProtocolViolation("the server switched protocols without being asked")
-            self._interim_end = end + 4
-            return
-        self._head = head = bytes(raw[skip : end + 2])
-        if head.count(b"\n") > rules.max_headers + 1:
-            raise TooLarge(f"the reply has more than {rules.max_headers} header fields")
-        self._status = status
-        if rules.is_head:
-            self._keep = _keeps_alive(head)
-            self._extra = len(raw) > end + 4
+            self._skip_interim(status)
+        else:
+            self._status = status
+            self._keep = self._keep_alive()
             self._complete = True
 
-    def on_message_complete(self) -> None:
-        if self._complete:
-            return
-        if self._interim_end:
-            self._skip, self._interim_end = self._interim_end, 0
-            self._permits.append(None)
-            return
-        self._keep = self._keep_alive()
-        self._complete = True
+    def _skip_interim(self, status: int) -> None:
+        if not 100 <= status != 101:
+            raise ProtocolViolation(f"the server sent the status {status} without being asked")
+        self._skip = self._raw.find(b"\r\n\r\n", self._skip) + 4
+        self._permits.append(None)
 
-    # How an exchange goes on and ends.
-
-    def _append_to_head(self, data: bytes) -> None:
-        if not isinstance(self._raw, bytearray):
-            self._raw = bytearray(self._raw)
-        self._raw += data
+    # How an exchange goes on.
 
     def _progress(self) -> None:
         """More of the reply is to come."""
         rules = self._rules
-        if not self._status:
-            if self._received > rules.max_header_bytes:
-                limit = rules.max_header_bytes
-                self._fail(TooLarge(f"the head of the reply passes {limit} bytes"))
+        if not self._head and not self._take_head():
             return
-        self._raw = b""
+        if rules.is_head:
+            self._keep = keeps_alive(self._head)
+            self._has_extra = bool(self._chunks)
+            self._complete = True
+            self._finish()
+            return
         stream = self.response.stream  # type: ignore[union-attr]
         if rules.stream and stream is None:
-            stream = self._start_stream()
+            try:
+                stream = self._start_stream()
+            except ActionError as error:  # a content coding that nobody knows
+                self.fail(error)
+                return
         chunks = self._chunks
         if not chunks:
             return
@@ -350,7 +342,7 @@ class Connection(asyncio.Protocol):
         chunks.clear()
         self._body_bytes += len(piece)
         if self._body_bytes > rules.max_body_bytes:
-            self._fail(TooLarge(f"the body of the reply passes {rules.max_body_bytes} bytes"))
+            self.fail(_too_large_body(rules))
         elif stream is not None:
             stream.put(piece)
         elif rules.read:
@@ -358,119 +350,170 @@ class Connection(asyncio.Protocol):
                 self._pieces = []
             self._pieces.append(piece)
 
+    def _take_head(self) -> bool:
+        """Cuts the head out of what has arrived. False: it is not complete, or was refused."""
+        raw, skip = self._raw, self._skip
+        rules = self._rules
+        end = raw.find(b"\r\n\r\n", skip)
+        if end > rules.max_header_bytes or (end < 0 and len(raw) > rules.max_header_bytes):
+            self.fail(TooLarge(f"the head of the reply passes {rules.max_header_bytes} bytes"))
+            return False
+        if end < 0:
+            return False
+        self._head = head = raw[skip : end + 2]
+        self._raw = b""
+        self._status = self._status_code()
+        facts = self.target.facts
+        if head not in facts:
+            error = self._check_head(head)
+            if error is not None:
+                self.fail(error)
+                return False
+            if len(facts) >= _MAX_FACTS:
+                facts.clear()
+            facts[head] = self._status in REDIRECTS or b"\r\nset-cookie:" in head.lower()
+        return True
+
+    def _check_head(self, head: bytes) -> ActionError | None:
+        # The parser also takes line ends before a reply, other protocols and other versions.
+        if not head.startswith(b"HTTP/1."):
+            return ProtocolViolation("the reply is not HTTP/1.x")
+        limit = self._rules.max_headers
+        if head.count(b"\n") > limit + 1:
+            return TooLarge(f"the reply has more than {limit} header fields")
+        return None
+
     def _start_stream(self) -> BodyStream:
+        """The head is complete: the call gets its reply, the body follows."""
         response, future = self.response, self.future
         assert response is not None
         assert future is not None
+        decoder: Decoder | None = None
+        if self._rules.decode:
+            decoder = decoder_for(Headers(parse_head(self._head)), self._rules)
         response.status = self._status
         response.head = self._head
-        response.expected = _expects(self._rules, self._status)
+        response.is_special = self.target.facts[self._head]
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
-        response.stream = stream = BodyStream(self, response, self._decoder())
+        response.expected = False
+        with suppress(Exception):  # the scenario's own predicate; it is asked again at the end
+            response.expected = self._rules.expects(self._status)
+        response.stream = stream = BodyStream(self, response, decoder)
         if not future.done():
             future.set_result(response)
         return stream
 
-    def _decoder(self) -> Decoder | None:
-        if not self._rules.decode:
-            return None
-        return decoder_for(Headers(parse_head(self._head)), self._rules)
+    # How an exchange ends.
 
     def _finish(self) -> None:
         """The last byte of the reply is parsed."""
-        end = now_ns()
+        end_ns = now_ns()
         response = self.response
         assert response is not None
         rules = self._rules
         status = self._status
         received = self._received
-        chunks = self._chunks
-        if rules.is_head:
-            chunks.clear()  # bytes after the head, which end the connection below
-        if len(chunks) == 1:
-            body = chunks.pop()
-        else:
-            body = b"".join(chunks)
-            chunks.clear()
-        if received > rules.max_body_bytes and self._body_bytes + len(body) > rules.max_body_bytes:
-            self._fail(TooLarge(f"the body of the reply passes {rules.max_body_bytes} bytes"))
-            return
-        if rules.stream:
-            stream = response.stream or self._start_stream()
-            stream.put(body)
-        elif self._pieces is not None:
-            self._pieces.append(body)
-            body = b"".join(self._pieces)
-            self._pieces = None
+        head = self._head
+        if not head:
+            # A head that is known has passed all checks before.
+            raw = self._raw
+            head = raw[self._skip : raw.find(b"\r\n\r\n", self._skip) + 2]
+            if head not in self.target.facts:
+                if not self._take_head():
+                    if self.response is not None:
+                        self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
+                    return
+                head = self._head
         response.status = status
-        response.head = self._head
+        response.head = head
+        response.is_special = self.target.facts[head]
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
-        response.end_ns = end
+        response.end_ns = end_ns
         response.received = received
-        if rules.read and not rules.stream:
-            if rules.decode:
-                try:
-                    body = decode_body(body, Headers(parse_head(self._head)), rules)
-                except ActionError as error:
-                    self._fail(error, end)
-                    return
-            response.content = body
+        chunks = self._chunks
         broken: Exception | None = None
-        if rules.expect is None:
-            expected = status < 400
+        if rules.is_plain and len(chunks) == 1 and received <= rules.max_body_bytes:
+            response.content = chunks.pop()
+            response.expected = expected = status < 400
         else:
             try:
-                expected = rules.expects(status)
+                self._conclude(response)
+                response.expected = expected = rules.expects(status)
+            except ActionError as error:
+                self.fail(error, end_ns)
+                return
             except Exception as error:  # the scenario's own predicate
-                expected, broken = False, error
-        response.expected = expected
-        self._series.completed(self.start_ns, self.first_byte_ns, end, status, expected, received)
+                response.expected = expected = False
+                broken = error
+        self._series.completed(
+            self.start_ns, self.first_byte_ns, end_ns, status, expected, received
+        )
         self.response = None
-        future = self.future
-        self.future = None
-        if response.stream is not None:
-            response.stream.finish()
-        elif not future.done():  # type: ignore[union-attr]
-            if broken is None:
-                future.set_result(response)  # type: ignore[union-attr]
-            else:
-                future.set_exception(broken)  # type: ignore[union-attr]
-        self._received = self._status = 0
-        self._raw = b""
+        if broken is not None or response.stream is not None:
+            self._deliver(response, broken)
+        elif not self.future.done():  # type: ignore[union-attr]
+            self.future.set_result(response)  # type: ignore[union-attr]
+        self._received = 0
         self._complete = False
-        if self._extra:
-            self._unsolicited()
-        elif not self._keep or rules.close or self.uploading:
-            self.drop()
-        else:
+        self._head = self._raw = b""
+        if self._keep and rules.is_plain and not (self._skip or self._has_extra):
             self.reused = True
-            if rules.is_head:
-                # A Content-Length in its reply leaves the parser waiting for a body.
-                self._new_parser()
-            self._skip = self._body_bytes = 0
             pool = self.pool
             if pool.waiters:
                 pool.release(self)
             else:
                 pool.idle.append(self)
+        else:
+            self._reset(rules)
 
-    def _fail(self, error: ActionError, end_ns: int = 0) -> None:
-        """The exchange ends without a complete valid reply; so does the connection."""
-        response = self.response
-        assert response is not None
-        self.response = None
-        self._series.failed(self.start_ns, end_ns or now_ns(), error.code, self._received)
-        self._deliver(response, error)
-        self.drop()
+    def _conclude(self, response: Response) -> None:
+        """The body of a reply that is not plain and in one piece. Raises ActionError."""
+        rules = self._rules
+        chunks = self._chunks
+        if rules.is_head:
+            self._has_extra = self._has_extra or bool(chunks)
+            chunks.clear()
+        body = b"".join(chunks)
+        chunks.clear()
+        if self._body_bytes + len(body) > rules.max_body_bytes:
+            raise _too_large_body(rules)
+        if rules.stream:
+            stream = response.stream or self._start_stream()
+            stream.put(body)
+            return
+        if self._pieces is not None:
+            self._pieces.append(body)
+            body = b"".join(self._pieces)
+            self._pieces = None
+        self._body_bytes = 0
+        if rules.decode and rules.read:
+            body = decode_body(body, Headers(parse_head(response.head)), rules)
+        if rules.read:
+            response.content = body
 
-    def _deliver(self, response: Response, error: Exception) -> None:
+    def _reset(self, rules: Rules) -> None:
+        """After a reply that was not plain: ready for the next one, or of no further use."""
+        if self._has_extra:
+            self._unsolicited()
+        elif not self._keep or rules.close or self.uploading:
+            self.drop()
+        else:
+            self._skip = self._body_bytes = 0
+            self.reused = True
+            if rules.is_head:
+                # A Content-Length in its reply leaves the parser waiting for a body.
+                self._new_parser()
+            self.pool.release(self)
+
+    def _deliver(self, response: Response, error: Exception | None) -> None:
+        """Tells the call, or the reader of its stream, how the exchange ended."""
+        future, self.future = self.future, None
         if response.stream is not None:
-            response.stream.fail(error)
-        elif self.future is not None and not self.future.done():
-            self.future.set_exception(error)
-        self.future = None
+            response.stream.finish(error)
+        elif error is not None and future is not None and not future.done():
+            future.set_exception(error)
 
     def _ended(self, error: Exception | None) -> None:
         """The peer closed or reset the connection."""
@@ -484,16 +527,14 @@ class Connection(asyncio.Protocol):
                 self._deliver(response, StaleConnection())
                 self.drop()
             else:
-                self._fail(reply_lost(error, _about(response)))
-        elif self._status and error is None and _ends_with_connection(self._head):
+                self.fail(reply_lost(error, response.about))
+        elif self._head and error is None and ends_with_connection(self._head):
             self._keep = False
             self._finish()
         else:
-            where = "body" if self._status else "head"
-            self._fail(
-                BodyCutShort(
-                    f"the connection ended in the {where} of the reply: {_about(response)}"
-                )
+            where = "body" if self._head else "head"
+            self.fail(
+                BodyCutShort(f"the connection ended in the {where} of the reply: {response.about}")
             )
 
     def _unsolicited(self) -> None:
@@ -510,42 +551,5 @@ class Connection(asyncio.Protocol):
                 resumed.set_result(None)
 
 
-def _about(response: Response) -> str:
-    return f"{response.method} {visible(response.url)}"
-
-
-def _expects(rules: Rules, status: int) -> bool:
-    """As `rules.expects`; a predicate of the scenario that raises is asked again at the end."""
-    try:
-        return rules.expects(status)
-    except Exception:
-        return False
-
-
-def _violation(error: Exception, response: Response) -> ActionError:
-    """The error for a reply that the parser or one of our callbacks refused."""
-    cause = error.__context__
-    if isinstance(cause, ActionError):
-        return type(cause)(f"{cause}: {_about(response)}")
-    if isinstance(error, HttpParserError):
-        return ProtocolViolation(
-            f"the reply is not valid HTTP ({visible(error)}): {_about(response)}"
-        )
-    raise error
-
-
-def _keeps_alive(head: bytes) -> bool:
-    """Whether the connection may be used again, by the head alone."""
-    connection = Headers(parse_head(head)).get("connection", "").lower()
-    if head.startswith(b"HTTP/1.0"):
-        return "keep-alive" in connection
-    return "close" not in connection
-
-
-def _ends_with_connection(head: bytes) -> bool:
-    """Whether the end of the connection is the end of the body."""
-    headers = Headers(parse_head(head))
-    coding = headers.get("transfer-encoding")
-    if coding is not None:
-        return not coding.lower().rstrip().endswith("chunked")
-    return "content-length" not in headers
+def _too_large_body(rules: Rules) -> TooLarge:
+    return TooLarge(f"the body of the reply passes {rules.max_body_bytes} bytes")

@@ -48,6 +48,7 @@ async def resend(
 ) -> Response:
     """Sends a request for the second and last time, on a new connection if there may be one."""
     again = Prepared(
+        prepared.origin,
         prepared.method,
         prepared.path,
         prepared.head,
@@ -78,7 +79,7 @@ async def _send(
     called_ns: int,
 ) -> Response:
     connection, phases, is_counted = acquired
-    response = Response(service.target.origin, prepared.method, prepared.path)
+    response = Response(prepared)
     response.phases = phases
     if not is_counted:
         series.sent(_size(wire, prepared.body))

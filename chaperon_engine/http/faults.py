@@ -9,6 +9,8 @@ import errno
 import socket
 import ssl
 
+from httptools import HttpParserError
+
 from chaperon_engine.errors import (
     ActionError,
     ConnectFailed,
@@ -17,6 +19,7 @@ from chaperon_engine.errors import (
     ConnectTimeout,
     DnsError,
     GeneratorExhausted,
+    ProtocolViolation,
     TlsError,
     TlsVerificationError,
 )
@@ -93,3 +96,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (ConnectionError, EOFError)):
         return "the server closed the connection"
     return str(error) or type(error).__name__
+
+
+def invalid_reply(error: Exception, about: str) -> ActionError:
+    """The error for a reply that the parser, or a check of ours inside it, refused."""
+    if isinstance(error.__context__, ActionError):
+        cause = error.__context__
+        return type(cause)(f"{cause}: {about}")
+    if isinstance(error, HttpParserError):
+        return ProtocolViolation(f"the reply is not valid HTTP ({visible(error)}): {about}")
+    raise error

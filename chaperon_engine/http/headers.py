@@ -59,3 +59,20 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"Headers({self.pairs!r})"
+
+
+def keeps_alive(head: bytes) -> bool:
+    """Whether the connection may be used again, by the head alone."""
+    connection = Headers(parse_head(head)).get("connection", "").lower()
+    if head.startswith(b"HTTP/1.0"):
+        return "keep-alive" in connection
+    return "close" not in connection
+
+
+def ends_with_connection(head: bytes) -> bool:
+    """Whether the end of the connection is the end of the body."""
+    headers = Headers(parse_head(head))
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        return not coding.lower().rstrip().endswith("chunked")
+    return "content-length" not in headers

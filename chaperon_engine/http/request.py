@@ -37,10 +37,11 @@ HeaderFields = dict[str, tuple[str, str]]
 class Prepared:
     """A request ready to be sent, as often as wanted when its body allows it."""
 
-    __slots__ = ("body", "head", "method", "path", "rules", "tail", "wire")
+    __slots__ = ("body", "head", "method", "origin", "path", "rules", "tail", "wire")
 
     def __init__(
         self,
+        origin: str,
         method: str,
         path: str,
         head: bytes,
@@ -48,6 +49,8 @@ class Prepared:
         rules: Rules,
         body: UploadBody | None = None,
     ) -> None:
+        self.origin = origin
+        """Scheme, host and port."""
         self.method = method
         self.path = path
         """Path and query as sent."""
@@ -135,7 +138,7 @@ def prepare(target: Target, method: str, path: str) -> Prepared:
     if method in _BODY_EXPECTED:
         fields = {**fields, "content-length": ("Content-Length", "0")}
     head = encode_head(method, sent_path, fields)
-    return Prepared(method, sent_path, head, b"", target.rules(method))
+    return Prepared(target.origin, method, sent_path, head, b"", target.rules(method))
 
 
 def prepare_with(
@@ -168,7 +171,7 @@ def prepare_with(
         fields["content-length"] = ("Content-Length", str(len(content or b"")))
     head = encode_head(method, sent_path, fields)
     rules = _rules(target, method, options, fields, body)
-    return Prepared(method, sent_path, head, content or b"", rules, body)
+    return Prepared(target.origin, method, sent_path, head, content or b"", rules, body)
 
 
 def _body(options: RequestOptions) -> tuple[bytes | None, UploadBody | None, str]:

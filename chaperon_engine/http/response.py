@@ -15,6 +15,7 @@ from chaperon_engine.http.headers import Headers, parse_head, reason_phrase
 from chaperon_engine.text import visible
 
 if TYPE_CHECKING:
+    from chaperon_engine.http.request import Prepared
     from chaperon_engine.http.stream import BodyStream
 
 
@@ -61,39 +62,53 @@ class Response:
         "first_byte_ns",
         "head",
         "history",
-        "method",
-        "origin",
-        "path",
+        "is_special",
         "phases",
         "received",
+        "request",
         "start_ns",
         "status",
         "stream",
     )
 
-    def __init__(self, origin: str, method: str, path: str) -> None:
-        self.origin = origin
-        """Scheme, host and port."""
-        self.method = method
-        self.path = path
-        """Path and query as sent."""
-        self.status = 0
-        self.expected = False
-        """Whether the status is one that the call expected."""
-        self.history: tuple[Response, ...] = ()
-        """The redirects that led here, first to last."""
-        self.start_ns = 0
-        self.first_byte_ns = 0
-        self.end_ns = 0
-        self.received = 0
-        """Bytes of the reply on the wire, head included."""
-        self.phases = NO_PHASES
-        self.stream: BodyStream | None = None
-        self.head = b""
-        """Status line and fields as received, CRLF after each."""
+    status: int
+    head: bytes
+    """Status line and fields as received, CRLF after each."""
+    is_special: bool
+    """Whether it may be a redirect or set a cookie."""
+    expected: bool
+    """Whether the status is one that the call expected."""
+    received: int
+    """Bytes of the reply on the wire, head included."""
+    start_ns: int
+    first_byte_ns: int
+    end_ns: int
+
+    def __init__(self, request: Prepared) -> None:
+        # On the hot path: what the connection fills in is not set twice.
+        self.request = request
         self.content: bytes | None = None
         """The body, when it was read."""
+        self.history: tuple[Response, ...] = ()
+        """The redirects that led here, first to last."""
+        self.phases = NO_PHASES
+        self.stream: BodyStream | None = None
         self._headers: Headers | None = None
+
+    @property
+    def method(self) -> str:
+        """Method as sent."""
+        return self.request.method
+
+    @property
+    def path(self) -> str:
+        """Path and query as sent."""
+        return self.request.path
+
+    @property
+    def about(self) -> str:
+        """Method and URL, fit for a terminal."""
+        return f"{self.method} {visible(self.url)}"
 
     @property
     def ok(self) -> bool:
@@ -103,7 +118,7 @@ class Response:
     @property
     def url(self) -> str:
         """The URL that was asked for, as sent."""
-        return self.origin + self.path
+        return self.request.origin + self.request.path
 
     @property
     def reason(self) -> str:
@@ -122,7 +137,7 @@ class Response:
         """The whole body. Raises InvalidRequest when the call discarded or streams it."""
         if self.content is None:
             how = "is streamed: use chunks()" if self.stream else "was discarded: read=False"
-            raise InvalidRequest(f"the body of {self.method} {visible(self.path)} {how}")
+            raise InvalidRequest(f"the body of {self.about} {how}")
         return self.content
 
     @property
@@ -142,9 +157,7 @@ class Response:
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DecodeError(
-                f"the body of {self.method} {visible(self.path)} is not JSON: {visible(error)}"
-            ) from None
+            raise DecodeError(f"the body of {self.about} is not JSON: {visible(error)}") from None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body of a call with `stream=True`, piece by piece as it arrives.
@@ -172,7 +185,7 @@ class Response:
     def timings(self) -> Timings:
         """Where the time went; a streamed reply has no end before its last byte."""
         phases = self.phases
-        end = self.end_ns or self.first_byte_ns
+        end = getattr(self, "end_ns", self.first_byte_ns)
         return Timings(
             phases.wait_ns / 1000,
             phases.dns_ns / 1000,
@@ -184,7 +197,7 @@ class Response:
         )
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} {self.method} {visible(self.url)}>"
+        return f"<Response {self.status} {self.about}>"
 
 
 def _charset(content_type: str) -> str:

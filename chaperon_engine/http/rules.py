@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Expect = int | Collection[int] | Callable[[int], bool]
 """Statuses that a call expects: one, several, or a predicate on the status."""
@@ -43,6 +43,15 @@ class Rules:
     """May be sent again when the kept-alive connection turns out to be closed."""
     close: bool = False
     """The connection is not used again."""
+    is_plain: bool = field(init=False)
+    """Nothing special is asked: the fast path."""
+
+    def __post_init__(self) -> None:
+        self.is_plain = (
+            self.read
+            and self.expect is None
+            and not (self.stream or self.decode or self.is_head or self.close)
+        )
 
     def expects(self, status: int) -> bool:
         """Whether the status is one that the call expects."""

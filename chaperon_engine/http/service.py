@@ -63,6 +63,9 @@ class Target:
         self.fields = _fields(service, self.address)
         self.prepared: dict[tuple[str, str], Prepared] = {}
         """Bare requests by method and path as called."""
+        self.facts: dict[bytes, bool] = {}
+        """Heads of replies that passed all checks, and whether they may redirect or set cookies.
+        Most replies of a load test have one of a few heads."""
         self._rules: dict[str, Rules] = {}
         worker.tighten(min(service.timeout_s, service.first_byte_timeout_s))
 

@@ -62,16 +62,11 @@ class BodyStream:
             self._connection.pause_reading()
         self._wake()
 
-    def finish(self) -> None:
-        """The last byte is parsed; the connection is no longer ours."""
+    def finish(self, error: Exception | None) -> None:
+        """The exchange has ended; with an error the reader gets it after what has arrived."""
         if self._paused and self._connection is not None:
             self._connection.resume_reading()
         self._paused = False
-        self._connection = None
-        self._wake()
-
-    def fail(self, error: Exception) -> None:
-        """The exchange failed; the reader gets the error after what has arrived."""
         self._connection = None
         self._error = error
         self._wake()
