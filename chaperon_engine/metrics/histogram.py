@@ -131,7 +131,7 @@ class CumulativeHistogram:
     __slots__ = ("_ordered", "count", "counts", "max_us", "min_us", "saturated", "sum_us")
 
     def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
+        self.counts: defaultdict[int, int] = defaultdict(int)
         self.count = 0
         self.sum_us = 0
         self.min_us = _UNSET_MIN
@@ -145,9 +145,8 @@ class CumulativeHistogram:
         """Add one interval, which must be valid (see `check_delta`)."""
         counts = self.counts
         if counts:
-            get = counts.get
             for index, amount in zip(delta.indices, delta.counts, strict=True):
-                counts[index] = get(index, 0) + amount
+                counts[index] += amount
         else:
             counts.update(zip(delta.indices, delta.counts, strict=True))
         self.count += sum(delta.counts)
@@ -157,7 +156,7 @@ class CumulativeHistogram:
         """Add everything that another histogram holds."""
         counts = self.counts
         for index, amount in other.counts.items():
-            counts[index] = counts.get(index, 0) + amount
+            counts[index] += amount
         self.count += other.count
         self._extend(other.sum_us, other.min_us, other.max_us, other.saturated)
 

@@ -72,7 +72,7 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return SeriesKey(kind=self.kind, unit=unit, name=OTHER, phase=self.phase)
 
 
-class HistogramDelta(msgspec.Struct, array_like=True):
+class HistogramDelta(msgspec.Struct, array_like=True, gc=False):
     """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits)."""
 
     indices: list[int]
@@ -86,7 +86,7 @@ class HistogramDelta(msgspec.Struct, array_like=True):
     """How many values were out of range and recorded at the border."""
 
 
-class SeriesDelta(msgspec.Struct, array_like=True):
+class SeriesDelta(msgspec.Struct, array_like=True, gc=False):
     """What one series recorded in one interval; kinds other than `http` use what fits."""
 
     id: int

@@ -55,7 +55,7 @@ OTHER_SLOTS: Final = 32
 """Slots kept free for the `(other)` of each kind and phase."""
 
 _MAX_REASON: Final = 300
-_STEP_WORK: Final = 3000
+_STEP_WORK: Final = 2000
 """Buckets that one step of a collection visits: less than 2 ms of work on a slow core."""
 _SERIES_WORK: Final = 12
 """What a series costs apart from its buckets, in buckets."""

@@ -1,6 +1,7 @@
 """Which rows a viewer sees: filter, sort, page; rows of errors. Pure functions over totals.
 
-Percentiles are computed for the rows of the page alone, unless the view sorts by one of them.
+Percentiles are computed for the rows of the page alone; a view that sorts by one costs that one
+for every series.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ MAX_ERRORS: Final = 100
 _ERROR_KINDS: Final = frozenset({HTTP, "call"})
 """A connect or DNS failure stands in its request's series too; it is shown there, once."""
 
-_LATENCY_SORTS: Final[Mapping[str, Callable[[SeriesRow], int]]] = {
-    name: attrgetter(f"latency.{name}") for name in ("p50", "p95", "p99", "max")
-}
-_COUNT_SORTS: Final[Mapping[str, Callable[[SeriesTotals], float | str]]] = {
+_SORTS: Final[Mapping[str, Callable[[SeriesTotals], float | str]]] = {
     "label": lambda series: series.key.label.casefold(),
     "requests": attrgetter("sent"),
     "per_s": attrgetter("done_in_window"),
     "failed": attrgetter("failed"),
     "http_errors": attrgetter("http_errors"),
+    "p50": lambda series: series.expected.value_at(50.0),
+    "p95": lambda series: series.expected.value_at(95.0),
+    "p99": lambda series: series.expected.value_at(99.0),
+    "max": attrgetter("expected.highest_us"),
 }
 
 
@@ -50,13 +52,8 @@ def page(
     ]
     first = max(view.offset, 0)
     shown = slice(first, first + min(max(view.limit, 0), MAX_ROWS))
-    by_latency = _LATENCY_SORTS.get(view.sort)
-    if by_latency is not None:
-        rows = [totals.row(number, window_s) for number, totals in found]
-        rows.sort(key=by_latency, reverse=view.descending)
-        return rows[shown]
-    by_count = _COUNT_SORTS.get(view.sort, _COUNT_SORTS["requests"])
-    found.sort(key=lambda item: by_count(item[1]), reverse=view.descending)
+    order = _SORTS.get(view.sort, _SORTS["requests"])
+    found.sort(key=lambda item: order(item[1]), reverse=view.descending)
     return [totals.row(number, window_s) for number, totals in found[shown]]
 
 
