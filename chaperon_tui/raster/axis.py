@@ -77,9 +77,11 @@ def time_axis(start_s: float, end_s: float, ticks: int = 6) -> Axis:
 
 
 def show_time(value_s: float) -> str:
-    """A moment of the run: `45s`, `1m30s`, `2h05m`."""
+    """A moment of the run: `45s`, `2m`, `1m30s`, `2h05m`."""
     if value_s < 60:
         return f"{value_s:.0f}s"
+    if value_s < 3600 and value_s % 60 == 0:
+        return f"{value_s / 60:.0f}m"
     return show_duration(value_s)
 
 

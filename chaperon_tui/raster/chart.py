@@ -38,13 +38,17 @@ def line_chart(
     height: int,
     *,
     marks: tuple[float, float] | None = None,
+    margins: tuple[int, int] = (0, 0),
 ) -> list[Row]:
     """`height` rows of exactly `width` cells: plot, y axis at the left, x axis below.
 
     `marks` is a window (start, end) in x that is shown on the x axis as a thick line.
+    `margins` are the least cells for labels at the left and right, so that plots can stand below
+    each other.
     """
     left = max((text_width(label) for _, label in y.ticks), default=0)
     right = max((text_width(line.label) for line in lines if line.label), default=0)
+    left, right = max(left, margins[0]), max(right, margins[1])
     plot_width = width - left - 1 - (right + 1 if right else 0)
     plot_height = height - 2
     if plot_width < 4 or plot_height < 2:

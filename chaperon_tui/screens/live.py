@@ -46,7 +46,7 @@ from chaperon_tui.state.tables import (
     workers_table,
 )
 from chaperon_tui.widgets.bars import HealthBar, StateLine, Tiles
-from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.board import Board, Panel, has_room
 from chaperon_tui.widgets.painted import Painted
 from chaperon_tui.widgets.rows import Drawing
 from chaperon_tui.widgets.table_view import TableView
@@ -79,9 +79,10 @@ class LiveScreen(Screen[None]):
                 tooltip="Hold the display; the run and its record go on"),
         Binding("z", "zoom", "Zoom", id="live.zoom",
                 tooltip="One panel over the whole screen, or all panels"),
-        Binding("t", "span", "Span", id="live.span",
+        Binding("t", "span", "Time span", show=False, id="live.span",
                 tooltip="Charts of the whole run, the last minute, the last five minutes"),
-        Binding("o", "sort", "Sort", id="live.sort", tooltip="Sort the series by the next column"),
+        Binding("o", "sort", "Sort",
+            show=False, id="live.sort", tooltip="Sort the series by the next column"),
         Binding("O", "reverse", "Reverse", show=False, id="live.reverse",
                 tooltip="Reverse the order of the series"),
         Binding("slash", "filter", "Find", show=False, id="live.filter",
@@ -416,6 +417,8 @@ class LiveScreen(Screen[None]):
             return not self.is_going and self.request is not None
         if action == "report":
             return self.report is not None
+        if action == "zoom":
+            return has_room(self)
         return True
 
     @work(group="stop", exclusive=True)

@@ -17,7 +17,7 @@ from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
 from chaperon_tui.state.history import History
 from chaperon_tui.state.reports import metrics_table, problems_table, summary_rows, window_rows
-from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.board import Board, Panel, has_room
 from chaperon_tui.widgets.rows import Drawing, Rows
 from chaperon_tui.widgets.table_view import TableView
 from chaperon_tui.widgets.timeline import Timeline
@@ -173,9 +173,11 @@ class ReportScreen(Screen[None]):
         self.app.push_screen(LaunchScreen(request))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Start again needs a file."""
+        """Start again needs a file, zoom several panels."""
         if action == "again":
             return self.request is not None or bool(self.report.run.file)
+        if action == "zoom":
+            return has_room(self)
         return True
 
     def action_back(self) -> None:

@@ -26,6 +26,10 @@ SPANS: tuple[int | None, ...] = (None, 60, 300)
 """Time spans of the charts: the whole run, the last minute, the last five minutes."""
 
 
+MARGINS = (7, 6)
+"""Cells for the labels beside all charts over time, so that their plots stand below each other."""
+
+
 def span_words(span: int | None) -> str:
     """`whole run`, `last 60 s`, `last 5 min`."""
     if span is None:
@@ -57,14 +61,14 @@ def latency_chart(
     known = [step for step in steps if step.count]
     low = min((step.p50 for step in known), default=1000)
     high = max((step.p99 for step in known), default=10_000)
-    y = log_axis(max(low, 1), max(high, 1), show_us, max(2, (height - 2) // 2))
+    y = log_axis(max(low, 1), max(high, 1), show_us, max(2, (height - 2) * 2 // 3))
     lines = [
         Line(name, name, [
             (_middle(step), float(getattr(step, name)) if step.count else None) for step in steps
         ])
         for name in ("p99", "p95", "p50")
     ]  # fmt: skip
-    return line_chart(lines, x, y, width, height, marks=marks)
+    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS)
 
 
 def rate_chart(
@@ -84,7 +88,7 @@ def rate_chart(
     lines = [Line("rate", "req/s", sent)]
     if any(value for _, value in bad):
         lines.append(Line("failed", "failed", bad))
-    return line_chart(lines, x, y, width, height, marks=marks)
+    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS)
 
 
 def latency_heatmap(steps: Sequence[Step], x: Axis, width: int, height: int) -> list[Row]:
@@ -100,7 +104,7 @@ def spectrum_chart(detail: SeriesDetail, width: int, height: int) -> list[Row]:
         return []
     x = percentile_axis(points[-1][0])
     low = max(1, min(value for _, value in points))
-    y = log_axis(low, max(value for _, value in points), show_us, max(2, (height - 2) // 2))
+    y = log_axis(low, max(value for _, value in points), show_us, max(2, (height - 2) * 2 // 3))
     line = Line("p99", "", [(nines(p), float(v)) for p, v in points])
     return line_chart([line], x, y, width, height)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaperon_engine import SeriesDetail, show_bytes, show_count, visible
-from chaperon_tui.raster.cells import Row
+from chaperon_tui.raster.cells import Row, pad
 from chaperon_tui.state.figures import share
 from chaperon_tui.state.reports import percentile_pairs
 from chaperon_tui.state.tables import error_words
@@ -42,17 +42,23 @@ def detail_rows(detail: SeriesDetail) -> list[Row]:
     ]
 
 
+def _outcome(what: str, number: int, total: int, role: str) -> Row:
+    return (
+        (pad(what, 32), ""),
+        (pad(show_count(number), 8, "right"), role),
+        (pad(share(number, total), 10, "right"), "dim"),
+    )
+
+
 def outcome_rows(detail: SeriesDetail) -> list[Row]:
     """Statuses, errors, and the latencies of what did not go as expected."""
     rows: list[Row] = []
     total = sum(detail.statuses.values()) + sum(detail.errors.values())
     for status, number in sorted(detail.statuses.items()):
         role = "value" if status < 400 else "bad"
-        rows.append(((f"HTTP {status}  ", ""), (f"{show_count(number)}  ", role),
-                     (share(number, total), "dim")))  # fmt: skip
+        rows.append(_outcome(f"HTTP {status}", number, total, role))
     for code, number in sorted(detail.errors.items(), key=lambda pair: -pair[1]):
-        rows.append(((f"{error_words(code)}  ", ""), (f"{show_count(number)}  ", "bad"),
-                     (share(number, total), "dim")))  # fmt: skip
+        rows.append(_outcome(error_words(code), number, total, "bad"))
     for title, latency in (
         ("Unexpected statuses", detail.unexpected),
         ("Until failure", detail.failures),
@@ -62,5 +68,5 @@ def outcome_rows(detail: SeriesDetail) -> list[Row]:
                 f"{label} {value}" for label, value in percentile_pairs(latency)
                 if label in ("p50", "p99", "max")
             )  # fmt: skip
-            rows.append(((f"{title}: ", "dim"), (text, "")))
+            rows.append(((pad(title, 32), "dim"), (text, "")))
     return rows or [(("No replies yet.", "dim"),)]

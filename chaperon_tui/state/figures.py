@@ -34,6 +34,8 @@ class Tile:
     title: str
     value: str
     note: str = ""
+    extra: str = ""
+    """Beside the value where there is room."""
     role: str = ""
     """`bad` when it speaks of failures, else empty."""
 
@@ -81,15 +83,14 @@ def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
         failed = show_count(totals.failed)
         is_failing = totals.failed > 0
     done = totals.ok + totals.failed
-    note = share(totals.failed, done)
-    if totals.http_errors:
-        note = f"{note} +{show_count(totals.http_errors)} HTTP"
+    part = share(totals.failed, done) if totals.failed else ""
+    errors = f"+{show_count(totals.http_errors)} HTTP" if totals.http_errors else "no HTTP err"
     return (
         Tile("Requests/s", show_count(rate), f"{show_count(totals.requests)} sent"),
         Tile("p50", percentile(latency, "p50"), f"p75 {percentile(latency, 'p75')}"),
         Tile("p95", percentile(latency, "p95"), f"p90 {percentile(latency, 'p90')}"),
         Tile("p99", percentile(latency, "p99"), f"max {percentile(latency, 'max')}"),
-        Tile("Failed", failed, note, "bad" if is_failing or totals.http_errors else ""),
+        Tile("Failed", failed, errors, part, "bad" if is_failing or totals.http_errors else ""),
         Tile("In flight", show_count(totals.in_flight),
              f"{show_count(snapshot.sessions.active)} sessions"),
     )  # fmt: skip
@@ -145,9 +146,11 @@ def progress(store: RunStore) -> Progress:
 
 
 def show_time(value_s: float) -> str:
-    """Time since the start, whole seconds: `6 s`, `1m30s`."""
+    """Time since the start, whole seconds: `6 s`, `2m`, `1m30s`."""
     if value_s < 60:
-        return f"{int(value_s)} s" if value_s == int(value_s) or value_s >= 1 else "0 s"
+        return f"{int(value_s)} s"
+    if value_s < 3600 and int(value_s) % 60 == 0:
+        return f"{int(value_s) // 60}m"
     return show_duration(value_s)
 
 

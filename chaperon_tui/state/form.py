@@ -72,7 +72,7 @@ def fields(
 
 def _plain(value_s: float) -> str:
     """A duration as it is typed."""
-    shown = show_duration(value_s).replace(" ", "").replace("µs", "us")
+    shown = show_duration(value_s).replace(" ", "").replace("µs", "us").replace("m00s", "m")
     return shown if seconds(shown) == value_s else f"{value_s:g}s"
 
 

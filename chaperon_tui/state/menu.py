@@ -106,7 +106,7 @@ def population_words(population: PopulationPlan) -> str:
 def profile_words(profile: LoadProfile) -> str:
     """How sessions end and start, in words."""
     if profile.duration_s is not None:
-        words = f"for {show_duration(profile.duration_s)}"
+        words = f"for {show_duration(profile.duration_s).replace('m00s', 'm')}"
     elif profile.iterations is not None:
         words = f"for {show_count(profile.iterations)} iterations each"
     elif profile.shared_iterations is not None:

@@ -72,15 +72,13 @@ def summary_rows(report: Report) -> list[Row]:
         (
             (f"{visible(run.load_test, 50)}  ", "title"),
             (words, role),
-            (f"  {visible(run.id, 60)} · {started} UTC", "dim"),
+            (f"  {started} UTC", "dim"),
         ),
         (
             (f"{show_count(totals.requests)} requests", "value"),
-            (f" in {show_duration(run.measured_s or run.duration_s)}, ", ""),
+            (f" in {show_duration(run.measured_s or run.duration_s).replace('m00s', 'm')}, ", ""),
             (f"{show_count(totals.requests_per_s)}/s", "value"),
             (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
-            (f" · {len(run.workers)} worker{'' if len(run.workers) == 1 else 's'}", ""),
-            (f" · warm-up {show_duration(run.warmup_s)} apart" if run.warmup_s else "", "dim"),
         ),
         (
             ("Failed ", ""),
@@ -94,14 +92,24 @@ def summary_rows(report: Report) -> list[Row]:
             ("Service time  ", ""),
             *_percentile_runs([
                 (label, exact(latency, name))
-                for label, name in (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"),
+                for label, name in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"),
                                     ("p99.9", "p99_9"), ("max", "max"))
             ]),
         ),
         _sessions_row(report),
+        (
+            (f"{visible(run.id, 60)} · {len(run.workers)} worker", "dim"),
+            ("" if len(run.workers) == 1 else "s", "dim"),
+            (f" · warm-up {show_duration(run.warmup_s)} apart" if run.warmup_s else "", "dim"),
+            (f" · tag {visible(run.tag, 30)}" if run.tag else "", "dim"),
+        ),
         health_row(report),
     ]  # fmt: skip
-    rows.extend(((f"! {visible(reason)}", "warn"),) for reason in run.reasons[:4])
+    rows.extend(
+        ((f"! {visible(reason)}", "warn"),)
+        for reason in run.reasons[:4]
+        if reason != report.health.reason
+    )
     if report.folded_series:
         text = f"! {show_count(report.folded_series)} series beyond the limit are in (other)"
         rows.append(((text, "warn"),))
@@ -121,7 +129,7 @@ def _percentile_runs(pairs: Sequence[tuple[str, str]]) -> list[Cell]:
 
 def _sessions_row(report: Report) -> Row:
     sessions, iterations = report.sessions, report.iterations
-    words = [f"{show_count(sessions.finished)} of {show_count(sessions.planned)} finished"]
+    words = [f"{show_count(sessions.finished)} of {show_count(sessions.planned)} sessions finished"]
     words += [
         f"{show_count(number)} {name}"
         for number, name in (
@@ -131,12 +139,12 @@ def _sessions_row(report: Report) -> Row:
         )
         if number
     ]
-    done = f"{show_count(iterations.completed)} completed"
+    done = f"{show_count(iterations.completed)} iterations"
     if iterations.failed:
         done += f", {show_count(iterations.failed)} failed"
     if iterations.interrupted:
         done += f", {show_count(iterations.interrupted)} interrupted"
-    return ((f"Sessions {', '.join(words)} · iterations {done}", ""),)
+    return ((f"{', '.join(words)} · {done}", ""),)
 
 
 def health_row(report: Report) -> Row:

@@ -20,7 +20,7 @@ from chaperon_tui.state.table import Cell, Column, Table
 SERIES = (
     Column("label", "Series", 0, "left", sort="label"),
     Column("session", "Session", 12, "left", from_width=118),
-    Column("requests", "Requests", 8, sort="requests"),
+    Column("requests", "Requests", 9, sort="requests"),
     Column("per_s", "/s", 7, sort="per_s"),
     Column("failed", "Failed", 7, sort="failed"),
     Column("http_errors", "HTTP err", 9, from_width=100, sort="http_errors"),
@@ -33,12 +33,12 @@ SERIES = (
 SORTS = tuple(column.sort for column in SERIES if column.sort)
 
 WORKERS = (
-    Column("worker", "#", 3),
+    Column("worker", "#", 2),
     Column("state", "State", 8, "left"),
-    Column("cpu", "CPU", 6),
+    Column("cpu", "CPU", 5),
     Column("lag", "Lag p99", 8),
     Column("per_s", "Req/s", 6),
-    Column("rss", "Memory", 8),
+    Column("rss", "Memory", 8, from_width=44),
     Column("core", "Core", 4, from_width=56),
     Column("pid", "PID", 8, from_width=64),
     Column("sessions", "Sessions", 8, from_width=74),

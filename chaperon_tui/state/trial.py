@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from chaperon_engine import (
     TrialCheck,
-    TrialEvent,
     TrialException,
     TrialFailure,
     TrialFinished,
@@ -22,6 +22,9 @@ from chaperon_engine import (
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.table import Cell, Column, Table
 from chaperon_tui.state.tables import error_words, short_path
+
+if TYPE_CHECKING:
+    from chaperon_engine import TrialEvent
 
 COLUMNS = (
     Column("at", "At", 7),

@@ -66,7 +66,9 @@ class Tiles(Painted):
         for number, tile in enumerate(tiles):
             own = each + (1 if number < left else 0)
             edge = "tile-bad" if tile.role else "tile"
-            texts = ((tile.title, "dim"), (tile.value, tile.role or "value"), (tile.note, "dim"))
+            value = f"{tile.value}  {tile.extra}" if tile.extra else tile.value
+            value = value if text_width(value) <= own - 2 else tile.value
+            texts = ((tile.title, "dim"), (value, tile.role or "value"), (tile.note, "dim"))
             for row, (text, role) in zip(rows, texts, strict=True):
                 row += [("▎", edge), (pad(text, own - 2), role), (" ", "")]
         return [tuple(row) for row in rows]

@@ -7,16 +7,23 @@ board.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from textual import events
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
+from textual.screen import Screen
 from textual.widget import Widget
 
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.table import fit
 from chaperon_tui.widgets.painted import Painted
+
+
+def has_room(screen: Screen[Any]) -> bool:
+    """Several panels stand side by side on a screen of this size."""
+    return not (screen.has_class("-narrow") or screen.has_class("-short"))
 
 
 class Panel(Container):

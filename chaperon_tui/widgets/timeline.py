@@ -20,13 +20,13 @@ class Timeline(Painted, can_focus=True):
     """Left and right move the window, shift makes it longer or shorter, drag marks one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move(-1)", "Window left", id="timeline.left",
+        Binding("left", "move(-1)", "Window left", show=False, id="timeline.left",
                 tooltip="Move the time window, or mark one"),
-        Binding("right", "move(1)", "Window right", id="timeline.right",
+        Binding("right", "move(1)", "Window right", show=False, id="timeline.right",
                 tooltip="Move the time window, or mark one"),
-        Binding("shift+left,comma", "grow(-1)", "Shorter", id="timeline.shorter",
+        Binding("shift+left,comma", "grow(-1)", "Shorter", show=False, id="timeline.shorter",
                 tooltip="Make the time window shorter"),
-        Binding("shift+right,full_stop", "grow(1)", "Longer", id="timeline.longer",
+        Binding("shift+right,full_stop", "grow(1)", "Longer", show=False, id="timeline.longer",
                 tooltip="Make the time window longer"),
     ]  # fmt: skip
 
