@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def destination_for(
 def write_file(chunks: Iterable[bytes], destination: Destination) -> Path:
     """Writes a document and its companions; nothing is left behind when that fails."""
     folder = destination.path.parent
-    temporary = folder / f".chaperon-{secrets.token_hex(8)}.tmp"
+    temporary = folder / f".chaperon-{os.urandom(8).hex()}.tmp"
     created: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def test_list_shows_entries_and_problems_without_running_them(chaperon: Chaperon
     done = chaperon("list", ".")
     assert done.returncode == 0, done.stderr
     assert "HelloTest" in done.stdout
-    assert "hello.py:" in done.stdout
+    assert "\nhello.py\n" in done.stdout
     assert "! broken.py: line 1" in done.stdout
 
 
