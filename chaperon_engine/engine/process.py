@@ -150,4 +150,5 @@ class _Engine:
 
 def _log(level: str, text: str) -> None:
     """A line for engine.log, which is where the process's output goes."""
-    print(f"{level}: {visible(text)}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the disk may be full; the run's own log has the line too
+        print(f"{level}: {visible(text)}", file=sys.stderr, flush=True)

@@ -169,10 +169,10 @@ class RunDirectory:
 
     def state(self) -> str:
         """`running`, `finished` or `killed` (its engine is gone and there is no report)."""
-        if is_locked(self.lock):
-            return "running"
         if self.report.is_file():
             return "finished"
+        if is_locked(self.lock):
+            return "running"
         if not self.lock.exists():
             try:
                 age = time.time() - self.path.stat().st_mtime
@@ -184,7 +184,7 @@ class RunDirectory:
 
     def delete(self) -> None:
         """Remove the run and all of its files. Raises UserError while it is running."""
-        if self.state() == "running":
+        if self.state() == "running" or is_locked(self.lock):
             raise UserError(f"{self.id} is still running: stop it first")
         shutil.rmtree(self.path)
 

@@ -89,7 +89,7 @@ def prune_runs(*, keep: int = 20, older_than: timedelta | None = None) -> list[s
     `older_than`. Running runs stay. Answers the ids that are gone."""
     limit = None if older_than is None else datetime.now(UTC) - older_than
     removed = []
-    ended = [directory for directory in reversed(all_runs()) if directory.state() != "running"]
+    ended = [found for found in reversed(all_runs()) if found.state() != "running"]
     for directory in ended[max(keep, 0) :]:
         started = datetime.strptime(directory.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
         if limit is None or started < limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from chaperon_engine.errors import UserError
@@ -25,12 +26,17 @@ from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+SETTLE_S = 1.0
+"""An engine that was killed this moment may hold its lock for an instant."""
+
 
 def recover(run: str) -> Report:
     """Make and keep the report of a killed run; a report that is there already is answered as it
     is. Raises UserError: the run is running, or nothing was recorded."""
     directory = RunDirectory.find(run)
-    state = directory.state()
+    limit = time.monotonic() + SETTLE_S
+    while (state := directory.state()) == "running" and time.monotonic() < limit:
+        time.sleep(0.02)
     if state == "running":
         raise UserError(f"{directory.id} is still running: there is nothing to recover")
     if state == "finished":

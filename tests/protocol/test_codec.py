@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ worker_messages = st.one_of(
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(st.lists(worker_messages, max_size=5), st.lists(st.integers(0, 10**6), max_size=8))
@@ -81,9 +83,7 @@ def test_a_framed_body_of_garbage_is_a_protocol_error(body: bytes) -> None:
 
 
 def test_a_frame_over_the_cap_is_refused_from_its_length_alone() -> None:
-    decoder: codec.MessageDecoder[FromClient] = codec.MessageDecoder(
-        FromClient, max_frame_bytes=10
-    )
+    decoder: codec.MessageDecoder[FromClient] = codec.MessageDecoder(FromClient, max_frame_bytes=10)
     with pytest.raises(codec.ProtocolError, match="over the cap"):
         decoder.feed((11).to_bytes(4, "big"))
 

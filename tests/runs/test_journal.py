@@ -87,9 +87,7 @@ def test_a_torn_tail_loses_only_what_was_torn(tmp_path: Path, data: st.DataObjec
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_flipped_byte_ends_the_reading_at_its_record(
-    tmp_path: Path, data: st.DataObject
-) -> None:
+def test_a_flipped_byte_ends_the_reading_at_its_record(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "journal"
     path.unlink(missing_ok=True)
     whole = bytearray(write(path, 3))
