@@ -9,7 +9,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from chaperon_engine.errors import ActionError, SessionAborted, SessionRefused
 from chaperon_engine.metrics.model import ExceptionGroup
@@ -20,6 +20,7 @@ _BUNDLED = f"{_ENGINE}/bundled"
 _LIBRARIES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 _FOREIGN = (*(f"{folder}/" for folder in _LIBRARIES), f"{_ENGINE}/", "<frozen")
 _MAX_KNOWN: Final = 1_000
+_MAX_DEPTH: Final = 100
 
 _Place = tuple[type[BaseException], str, int, str]
 
@@ -106,6 +107,22 @@ def user_traceback(error: BaseException) -> str:
     lines = traceback.format_list(own or frames)
     lines += traceback.format_exception_only(type(error), error)
     return visible_block("".join(lines).rstrip())
+
+
+def waits_at(work: Any) -> str:
+    """`file:line` of the innermost user code in which a suspended coroutine waits, or empty."""
+    place = ""
+    for _ in range(_MAX_DEPTH):
+        frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
+        if frame is None:
+            break
+        work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
+        if is_user_file(frame.f_code.co_filename):
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        elif work is None:
+            # Ours that drives a coroutine by hand delegates to nothing.
+            work = frame.f_locals.get("work")
+    return place
 
 
 def is_user_file(filename: str) -> bool:

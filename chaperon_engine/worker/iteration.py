@@ -27,6 +27,7 @@ from chaperon_engine.session.failures import (
     control_flow_of,
     is_counted_already,
     reason_of,
+    waits_at,
 )
 
 Outcome = Literal["failed", "timed_out", "interrupted"]
@@ -314,8 +315,7 @@ class SessionLife:
             task.cancel()
             self._timer = self._loop.call_later(CANCEL_EVERY_S, self._cancel)
             return
-        stack = task.get_stack(limit=1)
-        place = f"{stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack else "unknown place"
+        place = waits_at(task.get_coro()) or "an unknown place"
         self._log("error", f"given up: its code swallows every cancellation, at {place}")
         if self._outcome is None:
             self._outcome = "interrupted"

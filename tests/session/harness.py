@@ -154,9 +154,7 @@ class Bench:
         for _ in collection:
             pass
         runner = self.runner
-        frame = collection.frame(
-            0, 0, 0, sessions=runner.sessions, iterations=runner.iterations
-        )
+        frame = collection.frame(0, 0, 0, sessions=runner.sessions, iterations=runner.iterations)
         counts, iterations = runner.sessions, runner.iterations
         assert counts.active == 0
         assert iterations.started == (

@@ -126,7 +126,7 @@ class Raising(Scenario):
     async def run(self, session: Session) -> None:
         if session.iteration % 2:
             raise ValueError(f"odd \x1b {session.iteration}")
-        {}["missing"]  # noqa: B018
+        {}["missing"]
 
 
 async def test_exceptions_are_grouped_by_type_and_line_with_one_traceback_of_user_code() -> None:
