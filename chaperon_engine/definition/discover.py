@@ -80,7 +80,7 @@ def discover(folders: Sequence[Path | Folder] | None = None) -> list[Entry]:
     seen: set[Path] = set()
     for item in default_folders() if folders is None else folders:
         folder = item if isinstance(item, Folder) else Folder(item)
-        if not folder.path.exists():
+        if not os.path.lexists(folder.path):
             if folder.is_optional:
                 continue
             raise UserError("there is no such file or folder", path=folder.path)
@@ -171,7 +171,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _files(root: Path) -> Iterator[tuple[Path, str]]:
     """Files to look at, sorted, each with the problem that keeps it from being read."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         yield root, "" if root.suffix in _SUFFIXES else "a scenario file must end in .py"
         return
     walk = _Walk()
@@ -207,7 +207,7 @@ class _Walk:
         for path in sorted(inner):
             if len(self._folders) >= MAX_FOLDERS:
                 self.limit = f"only the first {MAX_FOLDERS} folders in here are shown"
-            if depth < MAX_DEPTH and not self.limit and not (path / "pyvenv.cfg").exists():
+            if depth < MAX_DEPTH and not self.limit and not os.path.exists(path / "pyvenv.cfg"):
                 self.look_into(path, depth + 1)
 
     def _take(self, item: os.DirEntry[str]) -> Path | None:
@@ -219,7 +219,7 @@ class _Walk:
         if item.name.startswith(".") or item.name in _SKIPPED:
             return None
         path = Path(item.path)
-        if item.is_dir():
+        if os.path.isdir(path):  # Unlike the item's own, it never raises.
             return path
         if path.suffix in _SUFFIXES:
             self.found.append((path, ""))

@@ -79,6 +79,8 @@ def text(value: Any, what: str) -> str:
         raise ValueError(f"{what} must be text, not {type(value).__name__}")
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise ValueError(f"{what} must be one line without control characters")
+    if not _is_encodable(value):
+        raise ValueError(f"{what} has half a character in it (a lone surrogate)")
     return value
 
 
@@ -118,6 +120,8 @@ def headers(value: Any, what: str) -> dict[str, str]:
         result[name] = content if isinstance(content, str) else str(content)
         if _FORBIDDEN_IN_HEADER.search(result[name]):
             raise ValueError(f"{what}: the value of {name} has a line break or NUL in it")
+        if not _is_encodable(result[name]):
+            raise ValueError(f"{what}: the value of {name} has half a character in it")
     return result
 
 
@@ -188,6 +192,10 @@ def base_url(value: Any, what: str) -> str:
     if not _is_url(url):
         raise ValueError(f"{what} is {shown(url)}, which is no URL of the form http://HOST:PORT")
     return f"{scheme.lower()}://{rest}"
+
+
+def _is_encodable(value: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _is_url(url: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import stat
 import sys
 import traceback
 from collections.abc import Iterable
@@ -154,8 +155,11 @@ def _read(path: Path) -> bytes:
     if path.suffix != ".py":
         raise UserError("a scenario file must end in .py (or .toml or .json for data)", path=path)
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise UserError("this is a folder, not a scenario file", path=path)
+        if not stat.S_ISREG(mode):
+            raise UserError("this is not a regular file", path=path)
         with path.open("rb") as file:
             source = file.read(MAX_SOURCE_BYTES + 1)
     except FileNotFoundError:
@@ -191,7 +195,8 @@ def _import_failure(error: BaseException, path: Path) -> UserError:
     if isinstance(error, UserError):
         return UserError(error.message, path=path, line=line)
     message = visible(_words(error))
-    if isinstance(error, ModuleNotFoundError):
+    is_of_chaperon = (getattr(error, "name", None) or "").startswith("chaperon_engine")
+    if isinstance(error, ModuleNotFoundError) and not is_of_chaperon:
         return UserError(
             f"cannot import {visible(error.name or '?', 80)!r}: there is no such module; install "
             "it for the Python that runs chaperon, or put it beside this file",

@@ -165,7 +165,7 @@ class _Resolver:
             warmup_s=warmup_s,
             timeout_s=test.get("load_test_timeout"),
             max_series=test.get("max_series", SETTINGS["max_series"].default),
-            is_bare=declared.is_bare and not any(service.base_url for service in services.values()),
+            is_bare=declared.is_bare,
         )
         self._check_warmup(plan)
         return ResolvedTest(plan=plan, services=services, populations=populations)

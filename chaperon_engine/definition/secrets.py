@@ -64,13 +64,15 @@ class _Plain:
         self.nodes += 1
         if isinstance(value, Secret):
             return MASK
-        if value is None or isinstance(value, bool | int):
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, int):
+            # JSON libraries keep 64 bits.
+            return int(value) if -(2**63) <= value < 2**63 else "<large int>"
         if isinstance(value, float):
-            return value if math.isfinite(value) else str(value)
+            return float(value) if math.isfinite(value) else str(value)
         if isinstance(value, str):
-            text = _URL_CREDENTIALS.sub(MASK, value)
-            return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+            return _plain_text(value)
         if depth >= _MAX_DEPTH or self.nodes >= _MAX_NODES:
             return "…"
         if isinstance(value, Mapping):
@@ -89,9 +91,17 @@ class _Plain:
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         shown: dict[str, Any] = {}
         for key, item in islice(value.items(), _MAX_ITEMS):
-            name = str(key)
+            name = _plain_text(str(key))
             hidden = is_secret_name(name) and item is not None
             shown[name] = MASK if hidden else self.convert(item, depth + 1)
         if len(value) > _MAX_ITEMS:
             shown["…"] = f"{len(value) - _MAX_ITEMS} more"
         return shown
+
+
+def _plain_text(text: str) -> str:
+    shown = _URL_CREDENTIALS.sub(MASK, text[: _MAX_TEXT + 1])
+    if len(shown) > _MAX_TEXT:
+        shown = shown[:_MAX_TEXT] + "…"
+    # Lone surrogates cannot be written as UTF-8.
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")

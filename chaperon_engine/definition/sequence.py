@@ -54,7 +54,7 @@ class ScenarioSequence(Scenario):
         self._begun += 1
         try:
             await self._scenarios[number].init(session)
-        except Exception:
+        except BaseException:  # A refusal and a cancellation, too: it has not begun.
             self._begun = number
             raise
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,8 @@ def read_table(path: Path, what: str) -> dict[str, Any]:
     if path.suffix.lower() not in (".toml", ".json"):
         raise UserError(f"{what} must be a .toml or .json file", path=path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{what} is not a regular file", path=path)
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:

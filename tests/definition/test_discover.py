@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaperon_engine.definition import discover as module
 from chaperon_engine.definition.discover import Folder, bundled_folder, default_folders, discover
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.definition.syntax import read_source
+from chaperon_engine.errors import UserError
 from tests.definition.conftest import Workbench
 
 HEAD = "from chaperon_engine import LoadTest, Population, Scenario, Service\n"
@@ -252,3 +256,9 @@ def test_the_default_folders_are_the_projects_the_users_and_the_bundled(
     origins = {entry.name: entry.origin for entry in discover()}
     assert origins["Mine"] == "user"
     assert origins["CheckoutTest"] == "bundled"
+
+
+@given(st.binary() | st.text().map(lambda text: f"Scenario{text}".encode()))
+def test_any_source_is_read_or_refused(source: bytes) -> None:
+    with contextlib.suppress(UserError):
+        read_source(source)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaperon_engine.definition import kinds
 from chaperon_engine.definition.model import Tls
@@ -69,6 +73,8 @@ PAIR = "x must be a pair of user and password, or text 'user:password'"
         (kinds.flag, 1, "x must be true or false, not 1"),
         (kinds.text, 5, "x must be text, not int"),
         (kinds.text, "a\nb", "x must be one line without control characters"),
+        (kinds.text, "a\ud800", "x has half a character in it (a lone surrogate)"),
+        (kinds.headers, {"A": "\udfff"}, "x: the value of A has half a character in it"),
         (kinds.label, "  ", "x must not be empty"),
         (kinds.label, "a" * 101, "x has 101 characters, at most 100 are allowed"),
         (kinds.choice("session", "worker"), "own", "x must be 'session' or 'worker', not 'own'"),
@@ -124,3 +130,19 @@ def test_a_wrong_value_is_one_sentence(kind: kinds.Kind, value: Any, message: st
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         kind(value, "x")
     assert str(caught.value) == message
+
+
+URLS = st.text() | st.builds(
+    "{}://{}{}".format,
+    st.sampled_from(["http", "https", "ws", "ftp", ""]),
+    st.text(st.sampled_from("ab[]:@%\\0189.-_ /é")),
+    st.text(st.sampled_from("/ab?#%")),
+)
+
+
+@given(URLS)
+def test_any_text_is_a_base_url_or_refused(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        url = kinds.base_url(text, "x")
+        assert url == "" or urlsplit(url).hostname
+        assert kinds.base_url(url, "x") == url

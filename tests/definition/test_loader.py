@@ -64,6 +64,11 @@ def test_a_missing_name_in_an_import_names_the_line(bench: Workbench) -> None:
     assert (error.path, error.line) == (str(path), 2)
 
 
+def test_a_missing_part_of_chaperon_is_not_said_to_be_installable(bench: Workbench) -> None:
+    error = bench.error(loader.load, bench.write("import chaperon_engine.nothing\n"))
+    assert error.message == "import failed: No module named 'chaperon_engine.nothing'"
+
+
 def test_a_syntax_error_in_a_sibling_names_the_sibling(bench: Workbench) -> None:
     sibling = bench.write("x = 1\ny = (\n", "broken_sibling.py")
     error = bench.error(loader.load, bench.write("import broken_sibling\n"))
@@ -84,6 +89,7 @@ def test_a_file_in_another_encoding_is_one_sentence(bench: Workbench) -> None:
         ("lod.py", "there is no such file; did you mean 'load.py'?"),
         ("load.txt", "a scenario file must end in .py (or .toml or .json for data)"),
         ("folder.py", "this is a folder, not a scenario file"),
+        ("pipe.py", "this is not a regular file"),
     ],
 )
 def test_a_path_that_is_no_scenario_file_says_why(
@@ -91,6 +97,7 @@ def test_a_path_that_is_no_scenario_file_says_why(
 ) -> None:
     bench.write("")
     (bench.folder / "folder.py").mkdir()
+    os.mkfifo(bench.folder / "pipe.py")
     error = bench.error(loader.load, bench.folder / name)
     assert (error.message, error.path) == (message, str(bench.folder / name))
 

@@ -245,7 +245,7 @@ def test_a_file_with_a_scenario_alone_asks_for_its_base_url(bench: Workbench) ->
         "service 'default' has no base URL; say it with --set base_url=http://HOST:PORT"
     )
     ready = bench.resolve(text, overrides=["base_url=http://h"], sessions={"*": 5}).plan
-    assert (ready.is_bare, ready.sessions) == (False, 5)
+    assert (ready.is_bare, ready.sessions) == (True, 5)
     ready.check_ready()
 
 

@@ -69,6 +69,8 @@ def tick() -> None:
         (Thing(), "<Thing>"),
         (b"abc", "<bytes>"),
         (float("nan"), "nan"),
+        (2**63, "<large int>"),
+        ("half \ud800", "half \\ud800"),
         (list(range(102)), [*range(100), "… 2 more"]),
         ("a" * 2001, "a" * 2000 + "…"),
         ({"password": None}, {"password": None}),
@@ -88,9 +90,10 @@ def test_a_value_that_holds_itself_ends() -> None:
     assert len(repr(plain(wide))) < 200_000
 
 
+any_text = st.text(st.characters()) | st.just("\ud800")
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
+    lambda inner: st.lists(inner) | st.dictionaries(any_text | st.integers(), inner),
 )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaperon_engine.definition import sources
 from chaperon_engine.definition.sources import overrides_as_table, parse_override, read_table
+from chaperon_engine.errors import UserError
 from tests.definition.conftest import Workbench
 
 
@@ -125,8 +129,16 @@ def test_a_missing_binary_or_huge_config_file_is_one_sentence(bench: Workbench) 
     folder = bench.folder / "d.toml"
     folder.mkdir()
     assert bench.error(read_table, folder, "the config file").message == (
-        "the config file cannot be read: Is a directory"
+        "the config file is not a regular file"
     )
+
+
+@given(st.text() | st.text(st.sampled_from("abc.=\"'\\[]{}#,\n 01")))
+def test_any_override_is_understood_or_refused(override: str) -> None:
+    with contextlib.suppress(UserError):
+        path, _ = parse_override(override)
+        assert path
+        assert all(isinstance(part, str) for part in path)
 
 
 def test_toml_and_json_give_the_same_table(bench: Workbench) -> None:
