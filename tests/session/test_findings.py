@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.session.harness import population, run
 
 
 class Checking(Scenario):
-    answers: list[bool] = []
+    answers: ClassVar[list[bool]] = []
 
     async def run(self, session: Session) -> None:
         class NoBool:
@@ -29,7 +29,7 @@ class Checking(Scenario):
             return True
 
         conditions: list[Any] = [
-            True, 0, lambda: "yes", lambda: None, lambda: {}["missing"], NoBool(), late
+            True, 0, lambda: "yes", lambda: None, lambda: {}.pop("missing"), NoBool(), late
         ]  # fmt: skip
         type(self).answers = [
             session.check(f"c{number}", condition) for number, condition in enumerate(conditions)
@@ -126,7 +126,7 @@ class Raising(Scenario):
     async def run(self, session: Session) -> None:
         if session.iteration % 2:
             raise ValueError(f"odd \x1b {session.iteration}")
-        {}["missing"]
+        raise KeyError("missing")
 
 
 async def test_exceptions_are_grouped_by_type_and_line_with_one_traceback_of_user_code() -> None:
@@ -174,7 +174,7 @@ async def test_an_action_error_is_counted_in_its_series_and_as_no_exception() ->
 
 
 class Inspecting(Scenario):
-    seen: dict[str, Any] = {}
+    seen: ClassVar[dict[str, Any]] = {}
 
     async def run(self, session: Session) -> None:
         await session.get("/json")

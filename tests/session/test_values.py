@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,13 +32,9 @@ def test_assigned_values_are_attributes_and_items() -> None:
 def test_a_missing_assigned_value_is_named(how: str) -> None:
     shop = below(Assigned(), "shop")
     shop["cart"] = 1
+    look = {"attribute": shop.__getattr__, "item": shop.__getitem__, "deletion": shop.__delitem__}
     with pytest.raises(MissingConfig, match=r"'shop\.basket' is missing; there is cart"):
-        if how == "attribute":
-            _ = shop.basket
-        elif how == "item":
-            _ = shop["basket"]
-        else:
-            del shop["basket"]
+        look[how]("basket")
 
 
 def test_hasattr_answers_for_assigned_values() -> None:
@@ -46,7 +43,7 @@ def test_hasattr_answers_for_assigned_values() -> None:
 
 def test_a_copy_shares_only_what_cannot_be_copied() -> None:
     assigned = Assigned()
-    lock = (each for each in ())
+    lock = threading.Lock()
     assigned["lock"] = lock
     below(assigned, "shop")["cart"] = [1]
     twin = copied(assigned)
@@ -115,7 +112,7 @@ def test_a_bad_delay_is_refused_and_named(value: Any) -> None:
 
 
 class Drawer(Scenario):
-    drawn: list[tuple[int, float]] = []
+    drawn: ClassVar[list[tuple[int, float]]] = []
 
     async def run(self, session: Session) -> None:
         type(self).drawn.append((session.index, session.random.random()))
@@ -133,7 +130,7 @@ async def test_random_numbers_are_the_same_for_the_same_seed_and_index() -> None
 
 
 class Configured(Scenario):
-    seen: dict[str, Any] = {}
+    seen: ClassVar[dict[str, Any]] = {}
 
     async def init(self, session: Session) -> None:
         session.set_config({"shop.currency": "EUR"}, extra=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,8 +19,8 @@ from tests.session.harness import Bench, load_test, population, run
 class Steps(Scenario):
     """Notes what is called; `script` says what each step does."""
 
-    notes: list[str] = []
-    script: dict[str, Any] = {}
+    notes: ClassVar[list[str]] = []
+    script: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         cls.notes = []
@@ -209,7 +209,7 @@ async def test_code_that_cancels_itself_fails_its_iteration_alone() -> None:
 
 
 async def test_a_swallowed_cancellation_is_repeated_until_the_session_ends() -> None:
-    swallowed = []
+    swallowed: list[int] = []
 
     async def stubborn(session: Session) -> None:
         while len(swallowed) < 3:
