@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
+    if sys.stdout is None:
+        # Closed by who started us (`>&-`); a command must work all the same.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark instead of a crash.
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")

@@ -62,7 +62,7 @@ async def _execute(request: LaunchRequest, terminal: Terminal) -> int:
             terminal.write(_headline(client.plan, request))
             try:
                 last = await follow(client, terminal, interrupts)
-            except _GivenUp:
+            except GivenUp:
                 terminal.write(
                     f"Left the run; `chaperon report {client.run_id}` shows its report when it is "
                     "there."
@@ -109,7 +109,7 @@ def _headline(plan: Plan, request: LaunchRequest) -> str:
     parts = []
     for population in plan.populations:
         profile = population.profile
-        part = f"{visible(population.name, 60)}: {show_count(population.sessions)} sessions"
+        part = f"{visible(population.name, 60)}: {_sessions(population.sessions)}"
         if profile.shared_iterations is not None:
             part += f", {profile.shared_iterations:,} iterations together"
         elif profile.iterations is not None:
@@ -121,6 +121,10 @@ def _headline(plan: Plan, request: LaunchRequest) -> str:
     where = f" → {', '.join(urls)}" if urls else ""
     what = "; ".join(parts[:5]) + (f"; {len(parts) - 5} more" if len(parts) > 5 else "")
     return f"{visible(plan.load_test, 60)}  {what}{where}"
+
+
+def _sessions(number: int) -> str:
+    return "1 session" if number == 1 else f"{show_count(number)} sessions"
 
 
 def _tell_how_to_attach(client: RunClient, terminal: Terminal) -> None:
@@ -142,7 +146,7 @@ def _tell_the_end(run_id: str, last: Snapshot, terminal: Terminal) -> int:
     return exit_code(report, export_failed=bool(last.export_errors))
 
 
-class _GivenUp(Exception):
+class GivenUp(Exception):
     """The third interrupt: leave at once."""
 
 
@@ -175,7 +179,7 @@ class Interrupts:
         self._client = client
 
     async def watched(self, client: RunClient) -> AsyncIterator[Snapshot]:
-        """The client's snapshots until a third interrupt, which raises _GivenUp."""
+        """The client's snapshots until a third interrupt, which raises GivenUp."""
         snapshots = client.snapshots()
         leaving = asyncio.ensure_future(self._given_up.wait())
         coming: asyncio.Task[Snapshot | None] | None = None
@@ -184,7 +188,7 @@ class Interrupts:
                 coming = asyncio.create_task(_next(snapshots))
                 await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
-                    raise _GivenUp
+                    raise GivenUp
                 snapshot = coming.result()
                 if snapshot is None:
                     return

@@ -42,6 +42,7 @@ def render(
         page.headline(),
         page.totals(),
         page.series(),
+        page.other_outcomes(),
         page.other_timed(),
         page.custom(),
         page.errors(),
@@ -145,6 +146,26 @@ class _Page:
             folded = _plural(self.report.folded_series, "series", "series")
             yield from self.wrapped(f"{folded} beyond the limit of this run are in (other)", "dim")
 
+    def other_outcomes(self) -> Iterator[str]:
+        totals, names = self.report.totals, self.percentiles()
+        rows = [
+            [what, _count(times.count), *_row_of(times, "us", names)]
+            for what, times in (
+                ("unexpected status", totals.unexpected_service_time_us),
+                ("failed, until it failed", totals.failure_time_us),
+            )
+            if times.count
+        ]
+        if not rows:
+            return
+        yield self.paint("Time of the other requests, all together", "bold")
+        header = ["", "requests", *_header_of(names)]
+        yield from table(header, rows, width=self.width, color=self.color)
+
+    def percentiles(self) -> tuple[str, ...]:
+        """Those that there is room for."""
+        return ("p50", "p95", "p99", "p99_9") if self.wide else ("p50", "p95", "p99")
+
     def other_timed(self) -> Iterator[str]:
         rows = [
             metric
@@ -161,10 +182,10 @@ class _Page:
     def latency_table(
         self, metrics: list[ReportMetric], what: str, *, kinds: bool = False
     ) -> Iterator[str]:
-        names = ("p50", "p95", "p99", "p99_9") if self.wide else ("p50", "p95", "p99")
+        names = self.percentiles()
         http = any(metric.http_errors for metric in metrics)
         header = ["", what, "failed", *(["http err"] if http else [])]
-        header += [name.replace("_", ".") for name in names] + ["max"]
+        header += _header_of(names)
         rows, styles, thin = [], [], False
         # Sessions and services are named only where they tell two lines apart.
         several = len({metric.session for metric in metrics if metric.session}) > 1
@@ -178,8 +199,7 @@ class _Page:
                     _count(metric.count),
                     _count(metric.failed),
                     *([_count(unexpected)] if http else []),
-                    *(_percentile(times, name, metric.unit) for name in names),
-                    _value(times.max, metric.unit) if times.count else "-",
+                    *_row_of(times, metric.unit, names),
                 ]
             )
             styles.append(_row_style(metric.failed or unexpected))
@@ -322,6 +342,15 @@ def _label(metric: ReportMetric, kind: bool, session: bool) -> str:
 def _most(metrics: list[ReportMetric]) -> list[ReportMetric]:
     """Those that a table has room for, the most frequent first."""
     return sorted(metrics, key=lambda metric: -metric.count)[:MAX_ROWS]
+
+
+def _header_of(names: tuple[str, ...]) -> list[str]:
+    return [name.replace("_", ".") for name in names] + ["max"]
+
+
+def _row_of(times: Distribution, unit: str, names: tuple[str, ...]) -> list[str]:
+    cells = [_percentile(times, name, unit) for name in names]
+    return [*cells, _value(times.max, unit) if times.count else "-"]
 
 
 def _percentile(times: Distribution, name: str, unit: str) -> str:

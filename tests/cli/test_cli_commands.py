@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -11,10 +12,11 @@ import sys
 import time
 import urllib.request
 
+import jsonschema  # type: ignore[import-untyped]
 import psutil
 import pytest
 
-from tests.cli.conftest import ROOT, Chaperon
+from tests.cli.conftest import COMMAND, ROOT, Chaperon
 
 pytestmark = pytest.mark.e2e
 
@@ -98,11 +100,29 @@ def test_list_shows_entries_and_problems_without_running_them(chaperon: Chaperon
 
 def test_quick_sends_exactly_as_many_requests_as_asked(chaperon: Chaperon, target: str) -> None:
     before = served(target)
-    done = chaperon("quick", f"{target}/json", "-n", "1000", "-c", "20", "--out", "json=q.json")
+    done = chaperon(
+        "quick",
+        f"{target}/json",
+        "-n",
+        "1000",
+        "-c",
+        "20",
+        "--out",
+        "json=q.json",
+        "--out",
+        "csv=q.csv",
+        "--out",
+        "timeline=q.t.csv",
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     assert served(target) - before == 1000
     report = json.loads((chaperon.folder / "q.json").read_text())
+    jsonschema.validate(report, json.loads((ROOT / "docs" / "report.schema.json").read_text()))
     assert report["totals"]["requests"] == report["totals"]["ok"] == 1000
+    for name, kind in (("q.csv", "http"), ("q.t.csv", "")):
+        with (chaperon.folder / name).open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("kind", "") == kind]
+        assert sum(int(row["count" if kind else "requests"]) for row in rows) == 1000
     assert "Requests    1,000 " in done.stdout
     assert "GET /json" in done.stdout
     assert f"json        {chaperon.folder}/q.json" in done.stdout
@@ -156,12 +176,12 @@ def test_run_prints_lines_summary_and_paths(chaperon: Chaperon, target: str) -> 
     assert "HelloTest  complete" in done.stdout
     assert "passed  ok" in done.stdout
     assert "Load generator:" in done.stdout
-    (csv,) = (chaperon.folder / "results").rglob("*.csv")
-    assert csv.name.startswith("t1-")
-    assert csv.with_suffix(".config.json").is_file()
-    assert csv.with_suffix(".scenarios.json").is_file()
+    (path,) = (chaperon.folder / "results").rglob("*.csv")
+    assert path.name.startswith("t1-")
+    assert path.with_suffix(".config.json").is_file()
+    assert path.with_suffix(".scenarios.json").is_file()
     shown = done.stdout.rpartition("csv         ")[2].strip()
-    assert (chaperon.folder / shown) == csv
+    assert (chaperon.folder / shown) == path
 
 
 def test_reports_of_former_runs_can_be_listed_shown_exported_and_removed(
@@ -288,3 +308,28 @@ def test_a_reader_that_goes_away_is_no_error(chaperon: Chaperon) -> None:
     _, errors = process.communicate(timeout=20)
     assert errors == ""
     assert process.returncode == 0
+
+
+def test_a_reader_that_goes_away_ends_the_run_gracefully(chaperon: Chaperon, target: str) -> None:
+    with chaperon.start("quick", target, "-d", "60s", "-c", "1") as process:
+        wait_for_line(process, "running")
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 105
+    assert errors == ""
+    (run,) = (chaperon.home / "runs").iterdir()
+    deadline = time.monotonic() + 20
+    while not (run / "report.json").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert json.loads((run / "report.json").read_text())["run"]["status"] == "stopped"
+
+
+def test_a_closed_output_is_no_error(chaperon: Chaperon) -> None:
+    command = " ".join([*COMMAND, "version", ">&-"])
+    done = subprocess.run(
+        ["sh", "-c", command], env=chaperon.env, capture_output=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -171,3 +171,14 @@ def test_numbers_that_are_huge_keep_the_table_within_its_width() -> None:
     big = metric(count=123_456_789_012, failed=99_999_999, service_time_us=distribution(10**11))
     lines = render(report(metrics=[big]), width=80).splitlines()
     assert max(cell_width(line) for line in lines if "GET /json" in line) <= 80
+
+
+def test_unexpected_and_failed_requests_have_times_of_their_own() -> None:
+    calm = report()
+    calm.totals.unexpected_service_time_us = Distribution(count=7, p50=5000, p95=6000, max=9000)
+    calm.totals.failure_time_us = Distribution(count=2, p50=30_000_000, max=30_000_000)
+    after = render(calm).partition("Time of the other requests, all together\n")[2]
+    lines = after.splitlines()[1:3]
+    assert lines[0].split()[:5] == ["unexpected", "status", "7", "5", "ms"]
+    assert lines[1].split()[:7] == ["failed,", "until", "it", "failed", "2", "30", "s"]
+    assert "other requests" not in render(report())
