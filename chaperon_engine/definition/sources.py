@@ -141,6 +141,8 @@ def _path(key: str) -> tuple[str, ...] | None:
         return None if "" in parts or "'" in key or '"' in key else parts
     path: list[str] = []
     while isinstance(table, dict):
+        if len(table) != 1:
+            return None  # The key was a comment or the head of a table.
         ((part, table),) = table.items()
         path.append(part)
     return tuple(path)

@@ -121,6 +121,7 @@ def test_the_doc_of_an_entry_comes_from_the_nearest_place(source: str, doc: str)
         ("Scenario = " + "(" * 300, 1, "line 1: syntax error: too many nested parentheses"),
         ("Scenario" + "#" * module.MAX_SOURCE_BYTES, 0, "the file is larger than 1 MiB"),
     ],
+    ids=["syntax", "null", "nested", "huge"],
 )
 def test_a_file_that_cannot_be_read_is_an_entry_with_its_problem(
     bench: Workbench, content: str, line: int, problem: str

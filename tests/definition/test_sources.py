@@ -73,6 +73,8 @@ KEY_HINT = (
         ("", "--set '' has no '='; write --set key=value"),
         ("=5", "--set '=5'" + KEY_HINT),
         ("a..b=5", "--set 'a..b=5'" + KEY_HINT),
+        ("#a=5", "--set '#a=5'" + KEY_HINT),
+        ("[a]#=5", "--set '[a]#=5'" + KEY_HINT),
         ("a.=5", "--set 'a.=5'" + KEY_HINT),
         ("'a=5", "--set \"'a=5\" has no '='; write --set key=value"),
         ("a\nb = 1\nc=5", "--set 'a\\\\x0ab = 1\\\\x0ac=5'" + KEY_HINT),
