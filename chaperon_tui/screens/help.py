@@ -39,15 +39,15 @@ class HelpScreen(ModalScreen[None]):
         rows: list[Row] = [(("Keys", "heading"),)]
         for active in described_bindings(self._explained.active_bindings.values()):
             key = self.app.get_key_display(active.binding)
-            rows.append(((pad(key, 12), "key"), (active.tooltip, "")))
+            rows.append(((pad(key, 16), "key"), (active.tooltip, "")))
         rows += [
-            ((pad("↑ ↓ PgUp PgDn", 12) + "  ", "key"), ("move in tables", "")),
-            ((pad("Tab", 12), "key"), ("next panel or field", "")),
-            ((pad("^p", 12), "key"), ("command palette, themes among them", "")),
+            ((pad("↑ ↓ PgUp PgDn", 16), "key"), ("Move in tables; Enter opens a row", "")),
+            ((pad("1 … 6", 16), "key"), ("Panels by their number", "")),
+            ((pad("Tab", 16), "key"), ("Next panel or field", "")),
             (),
             (("Signs and words", "heading"),),
         ]
-        rows += [((pad(sign, 14), "value"), (text, "")) for sign, text in _SIGNS]
+        rows += [((pad(sign, 16), "value"), (text, "")) for sign, text in _SIGNS]
         with VerticalScroll(classes="dialog") as dialog:
             dialog.border_title = Content("Help")
-            yield Rows(rows, wrap=True)
+            yield Rows(rows, wrap=True, hanging=16)

@@ -89,7 +89,7 @@ def summary_rows(report: Report) -> list[Row]:
             (f" · resent {show_count(totals.retries)}" if totals.retries else "", ""),
         ),
         (
-            ("Service time  ", ""),
+            ("Service time ", ""),
             *_percentile_runs([
                 (label, exact(latency, name))
                 for label, name in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"),
@@ -123,7 +123,7 @@ def summary_rows(report: Report) -> list[Row]:
 def _percentile_runs(pairs: Sequence[tuple[str, str]]) -> list[Cell]:
     runs: list[Cell] = []
     for label, value in pairs:
-        runs += [(f"{label} ", "dim"), (value, "value"), ("  ", "")]
+        runs += [(f" {label} ", "dim"), (value, "value")]
     return runs
 
 

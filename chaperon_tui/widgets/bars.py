@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from textual.geometry import Size
+
 from chaperon_tui.raster.bars import progress_bar
 from chaperon_tui.raster.cells import Row, clip, pad, text_width
 from chaperon_tui.state.figures import HealthLine, Progress, Tile
 from chaperon_tui.state.table import fit
 from chaperon_tui.widgets.painted import Painted
+from chaperon_tui.widgets.rows import wrap_row
 
 
 class StateLine(Painted):
@@ -37,19 +40,35 @@ class StateLine(Painted):
 
 
 class HealthBar(Painted):
-    """The generator's verdict on itself; never hidden."""
+    """The generator's verdict on itself; never hidden, as tall as its words need."""
 
     def __init__(self, source: Callable[[], HealthLine], *, id: str | None = None):
         super().__init__(id=id)
         self._source = source
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """One line while all is well."""
+        return min(3, len(self._lines(width)))
+
+    def repaint(self) -> None:
+        """The layout changes only with the number of lines."""
+        if self.is_seen and len(self._lines(self.size.width)) != self.size.height:
+            self._rows = None
+            self.refresh(layout=True)
+        else:
+            super().repaint()
+
     def paint(self, width: int, height: int) -> list[Row]:
+        return self._lines(width)[:height]
+
+    def _lines(self, width: int) -> list[Row]:
         line = self._source()
         note = f" {line.note} " if line.note else ""
         if line.verdict == "good":
             room = width - text_width(note)
             return [fit(((pad(f" {line.text}", room), "good"), (note, "dim")), width)]
-        return [fit(((pad(f" {line.text}", width), line.verdict),), width)]
+        rows = wrap_row(((f" {line.text}", line.verdict),), width)
+        return [((pad("".join(text for text, _ in row), width), line.verdict),) for row in rows]
 
 
 class Tiles(Painted):

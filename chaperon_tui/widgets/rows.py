@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from textual.geometry import Size
 
-from chaperon_tui.raster.cells import Row, char_width, row_width
+from chaperon_tui.raster.cells import Row, char_width, merge_runs, row_width
 from chaperon_tui.state.table import fit
 from chaperon_tui.widgets.painted import Painted
 
@@ -19,12 +19,14 @@ class Rows(Painted):
         rows: Sequence[Row] = (),
         *,
         wrap: bool = False,
+        hanging: int = 0,
         id: str | None = None,
         classes: str | None = None,
     ):
         super().__init__(id=id, classes=classes)
         self._given: list[Row] = list(rows)
         self._wrap = wrap
+        self._hanging = hanging
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show other rows; the layout changes only if their number does."""
@@ -45,7 +47,7 @@ class Rows(Painted):
     def _lines(self, width: int) -> list[Row]:
         if not self._wrap:
             return self._given
-        return [line for row in self._given for line in wrap_row(row, width)]
+        return [line for row in self._given for line in wrap_row(row, width, self._hanging)]
 
 
 class Drawing(Painted):
@@ -62,15 +64,23 @@ class Drawing(Painted):
         return self._draw(width, height)
 
 
-def wrap_row(row: Row, width: int) -> list[Row]:
-    """A row in lines of at most `width` cells, broken at blanks where there are any."""
+def _joined(cells: list[tuple[str, str]]) -> Row:
+    return merge_runs([char for char, _ in cells], [role for _, role in cells])
+
+
+def wrap_row(row: Row, width: int, hanging: int = 0) -> list[Row]:
+    """A row in lines of at most `width` cells, broken at blanks where there are any.
+
+    The second line and those after it begin with `hanging` blanks.
+    """
     if row_width(row) <= width or width < 2:
         return [row]
     cells = [(char, role) for text, role in row for char in text]
     lines: list[Row] = []
     start = 0
     while start < len(cells):
-        taken, end, blank = 0, start, -1
+        indent = hanging if lines and hanging < width // 2 else 0
+        taken, end, blank = indent, start, -1
         while end < len(cells) and taken + char_width(cells[end][0]) <= width:
             taken += char_width(cells[end][0])
             if cells[end][0] == " ":
@@ -79,6 +89,6 @@ def wrap_row(row: Row, width: int) -> list[Row]:
         if end < len(cells) and blank > start:
             end = blank + 1
         end = max(end, start + 1)
-        lines.append(tuple(cells[start:end]))
+        lines.append((*(((" " * indent, ""),) if indent else ()), *_joined(cells[start:end])))
         start = end
     return lines
