@@ -32,7 +32,7 @@ class MuteEngine:
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         await self.ends.wait()
-        for nothing in ():
+        for nothing in list[Snapshot]():
             yield nothing
 
     async def stop(self) -> None:
