@@ -25,8 +25,7 @@ from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.engine.cores import CoreShare, take_cores
 from chaperon_engine.engine.forking import WorkerHandle, fork_workers
 from chaperon_engine.errors import EngineError, UserError
-from chaperon_engine.metrics.counters import DEFAULT_SLOTS, RunCounters
-from chaperon_engine.metrics.recorder import OTHER_SLOTS
+from chaperon_engine.metrics.counters import RunCounters, slots_for
 from chaperon_engine.platform import raise_descriptor_limit, usable_cores
 from chaperon_engine.runs.directory import Lock, RunDirectory
 from chaperon_engine.runs.listing import save_report
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str], *, limits: Limits | None = None) -> int:
         record, launch = read_record(directory), read_launch(directory)
         raise_descriptor_limit()
         share = take_cores(record.id, usable_cores(), record.workers_planned, pin=launch.pin)
-        slots = max(DEFAULT_SLOTS, 2 * record.plan.max_series + OTHER_SLOTS)
+        slots = slots_for(record.plan.max_series)
         counters = RunCounters(record.workers_planned, slots=slots)
         gc.collect()
         gc.freeze()

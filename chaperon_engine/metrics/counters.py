@@ -26,10 +26,22 @@ KIND_HTTP_WARMUP: Final = 2
 KIND_OTHER: Final = 3
 """A series that does not count requests: its slot stays empty, only its number is taken."""
 
-DEFAULT_SLOTS: Final = 4096
-"""Enough for twice the default cap on series, and for the `(other)` of each kind and phase."""
+OTHER_SLOTS: Final = 32
+"""Slots for the `(other)` of each kind and phase."""
 
 _HEADER_WORDS: Final = SLOT_WORDS
+
+
+def slots_for(max_series: int) -> int:
+    """Slots that a worker needs under a run's cap on series.
+
+    Twice the cap for what it meets before it knows which keys the run accepts, and twice the cap
+    for accepted ones that it meets afterwards, each in warm-up and in the measured run.
+    """
+    return 4 * max_series + OTHER_SLOTS
+
+
+DEFAULT_SLOTS: Final = slots_for(2000)
 
 
 class CounterValues(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
-from chaperon_engine.metrics.counters import CounterValues
+from chaperon_engine.metrics.counters import CounterValues, slots_for
 from chaperon_engine.metrics.histogram import check_delta
 from chaperon_engine.metrics.model import (
     HTTP,
@@ -21,7 +21,7 @@ from chaperon_engine.metrics.model import (
     SeriesDelta,
     SeriesKey,
 )
-from chaperon_engine.metrics.recorder import MAX_CHECKS, MAX_EXCEPTION_GROUPS, OTHER_SLOTS
+from chaperon_engine.metrics.recorder import MAX_CHECKS, MAX_EXCEPTION_GROUPS
 
 _KINDS: Final = TIMED_KINDS | VALUE_KINDS | {HTTP}
 
@@ -45,7 +45,7 @@ class WorkerLedger:
         self.requests: dict[int, CounterValues] = {}
         """Cumulative counts of its `http` series by number."""
         self.totals = FrameTotals()
-        self._max_keys = 2 * max_series + OTHER_SLOTS
+        self._max_keys = slots_for(max_series)
 
     def admit(self, frame: Frame) -> bool:
         """Check a frame and enter it; False when it is a duplicate of one that was entered.

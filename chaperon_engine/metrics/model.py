@@ -66,6 +66,11 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return f"{self.method} {what}" if self.method else what
 
     @property
+    def measured(self) -> SeriesKey:
+        """The same series of the measured run: what counts towards the cap."""
+        return msgspec.structs.replace(self, phase="") if self.phase else self
+
+    @property
     def other(self) -> SeriesKey:
         """The series that takes this key's place beyond the cap: one per kind and phase."""
         unit = "" if self.kind in CUSTOM_KINDS else "us"

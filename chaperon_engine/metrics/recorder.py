@@ -16,6 +16,7 @@ from chaperon_engine.metrics.counters import (
     KIND_HTTP,
     KIND_HTTP_WARMUP,
     KIND_OTHER,
+    OTHER_SLOTS,
     WorkerCounters,
 )
 from chaperon_engine.metrics.model import (
@@ -37,7 +38,6 @@ from chaperon_engine.metrics.model import (
 from chaperon_engine.metrics.series import (
     NULL_HTTP,
     NULL_TIMED,
-    DeltaSum,
     HttpSeries,
     Series,
     TimedSeries,
@@ -50,9 +50,6 @@ MAX_EXCEPTION_GROUPS: Final = 200
 MAX_CHECKS: Final = 1000
 MAX_REMEMBERED_KEYS: Final = 20_000
 """Up to here distinct folded keys are told apart when they are counted."""
-
-OTHER_SLOTS: Final = 32
-"""Slots kept free for the `(other)` of each kind and phase."""
 
 _MAX_REASON: Final = 300
 _STEP_WORK: Final = 2000
@@ -72,12 +69,13 @@ class Recorder:
         """`max_series` is the cap of the run; this worker folds on its own only beyond twice
         that, because it cannot know which keys the run will accept."""
         self._counters = counters
-        self._limit = max(min(2 * max_series, counters.slots - OTHER_SLOTS), 0)
+        self._max_named = counters.slots - OTHER_SLOTS
+        self._limit = min(2 * max_series, self._max_named // 2)
         self._series: dict[SeriesKey, Series] = {}
         self._ordered: list[Series] = []
         """All series by number; folded ones stay, what is in flight in them must be counted."""
         self._named = 0
-        """Series that are not an `(other)`."""
+        """Series that are not an `(other)`, folded ones included: their slots stay taken."""
         self._announced = 0
         self._accepted: frozenset[SeriesKey] | None = None
         self._refused: set[SeriesKey] = set()
@@ -152,17 +150,23 @@ class Recorder:
         return self._series.get(key) or self._admit(key)
 
     def _admit(self, key: SeriesKey) -> Series:
-        full = self._named >= self._limit
-        if key.name != OTHER and (
-            full if self._accepted is None else full or key not in self._accepted
-        ):
-            if key not in self._refused and len(self._folded) < MAX_REMEMBERED_KEYS:
-                self._folded.add(hash(key))
+        if key.name != OTHER and not self._has_room_for(key):
+            measured = key.measured
+            if measured not in self._refused and len(self._folded) < MAX_REMEMBERED_KEYS:
+                self._folded.add(hash(measured))
             key = key.other
             existing = self._series.get(key)
             if existing is not None:
                 return existing
         return self._make(key)
+
+    def _has_room_for(self, key: SeriesKey) -> bool:
+        if self._named >= self._max_named:
+            return False
+        return self._named < self._limit if self._accepted is None else self._accepts(key)
+
+    def _accepts(self, key: SeriesKey) -> bool:
+        return self._accepted is None or key.measured in self._accepted
 
     def _make(self, key: SeriesKey) -> Series:
         series: Series
@@ -185,20 +189,20 @@ class Recorder:
         return series
 
     def accept_only(self, keys: Iterable[SeriesKey]) -> None:
-        """The run's table is full: from now on these keys exist and no others.
+        """The run's table is full: from now on these keys exist, in both phases, and no others.
 
-        Unknown keys go to the `(other)` of their kind and phase. Series that this worker has and
-        the run does not are folded: a lookup gives `(other)`; objects that were handed out go on
-        counting for what is in flight, and each frame sends their share as part of `(other)`. The
-        coordinator folds what it had got from them before, so that a key is folded everywhere or
-        nowhere. (A worker that met more than twice the cap in its first tick has folded on its own
-        authority; `Frame.folded_keys` says so.)
+        Unknown keys go to the `(other)` of their kind and phase. Of series that this worker has
+        and the run does not, a lookup gives `(other)` too; objects that were handed out go on
+        counting what is in flight under the number they were announced with, because there their
+        sends were counted. The coordinator adds that number to `(other)`, from its first delta on:
+        so a key is folded everywhere or nowhere. (A worker that met more than twice the cap before
+        it was told has folded on its own authority; `Frame.folded_keys` says so.)
         """
         self._accepted = frozenset(keys)
         for key in list(self._series):
-            if key.name != OTHER and key not in self._accepted:
+            if key.name != OTHER and not self._accepts(key):
                 del self._series[key]
-                self._refused.add(key)
+                self._refused.add(key.measured)
         self.generation += 1
 
     def check(self, scenario: str, session: str, name: str, passed: bool, reason: str = "") -> None:
@@ -263,13 +267,6 @@ class Recorder:
         self._announced += len(new)
         return [(series.id, series.key) for series in new]
 
-    def _home(self, series: Series) -> Series:
-        """The series under which this one is sent: itself, or `(other)` once it is folded."""
-        key = series.key
-        if self._accepted is None or key.name == OTHER or key in self._accepted:
-            return series
-        return self._lookup(key.other)
-
     def _add_totals(self, delta: SeriesDelta) -> None:
         totals = self._totals
         totals.sent += delta.sent
@@ -295,31 +292,21 @@ class Collection:
 
     def _run(self) -> Iterator[None]:
         recorder = self._recorder
-        sums: dict[Series, DeltaSum] = {}
         work = 0
         for series in recorder._ordered[:]:
             delta = series.take()
-            if delta is not None:
+            if delta is None:
+                work += 1
+            else:
+                self._deltas.append(delta)
                 if isinstance(series, HttpSeries) and not series.key.phase:
                     recorder._add_totals(delta)
                 work += _SERIES_WORK
                 for histogram in (delta.expected, delta.unexpected, delta.failures):
                     work += len(histogram.indices) if histogram is not None else 0
-                home = recorder._home(series)
-                if home is series and (recorder._accepted is None or series.key.name != OTHER):
-                    self._deltas.append(delta)
-                else:
-                    if home not in sums:
-                        sums[home] = DeltaSum(home.key.kind, home.id)
-                    sums[home].add(delta)
-            else:
-                work += 1
             if work >= _STEP_WORK:
                 work = 0
                 yield
-        for total in sums.values():
-            self._deltas.append(total.delta())
-            yield
 
     def frame(
         self,

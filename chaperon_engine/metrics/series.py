@@ -25,7 +25,7 @@ from chaperon_engine.metrics.counters import (
     SLOT_WORDS,
     WorkerCounters,
 )
-from chaperon_engine.metrics.histogram import CumulativeHistogram, IntervalHistogram
+from chaperon_engine.metrics.histogram import IntervalHistogram, merged
 from chaperon_engine.metrics.model import SeriesDelta, SeriesKey
 
 _K = TypeVar("_K", str, int)
@@ -298,52 +298,27 @@ class ValueSeries:
 Series = HttpSeries | TimedSeries | ValueSeries
 
 
-class DeltaSum:
-    """Deltas of one kind added up to one delta of series `number`. A gauge keeps the last value."""
-
-    def __init__(self, kind: str, number: int) -> None:
-        self._is_gauge = kind == "gauge"
-        self._sum = SeriesDelta(number, statuses={}, errors={}, unexpected_statuses={})
-        self._expected = CumulativeHistogram()
-        self._unexpected = CumulativeHistogram()
-        self._failures = CumulativeHistogram()
-
-    def add(self, delta: SeriesDelta) -> None:
-        """Add one more."""
-        total = self._sum
-        total.sent += delta.sent
-        total.ok += delta.ok
-        total.failed += delta.failed
-        total.http_errors += delta.http_errors
-        total.bytes_in += delta.bytes_in
-        total.bytes_out += delta.bytes_out
-        total.retries += delta.retries
-        total.value_sum = delta.value_sum if self._is_gauge else total.value_sum + delta.value_sum
-        add_counts(total.statuses, delta.statuses)
-        add_counts(total.unexpected_statuses, delta.unexpected_statuses)
-        add_counts(total.errors, delta.errors)
-        for histogram, part in (
-            (self._expected, delta.expected),
-            (self._unexpected, delta.unexpected),
-            (self._failures, delta.failures),
-        ):
-            if part is not None:
-                histogram.add(part)
-
-    def delta(self) -> SeriesDelta:
-        """The sum; nothing may be added afterwards."""
-        self._sum.expected = self._expected.delta()
-        self._sum.unexpected = self._unexpected.delta()
-        self._sum.failures = self._failures.delta()
-        return self._sum
-
-
 def combine(kind: str, number: int, deltas: list[SeriesDelta]) -> SeriesDelta:
-    """Several deltas of one kind as one delta of series `number`."""
-    total = DeltaSum(kind, number)
+    """Several deltas of one kind as one delta of series `number`. A gauge keeps the last value."""
+    result = SeriesDelta(number, statuses={}, errors={}, unexpected_statuses={})
     for delta in deltas:
-        total.add(delta)
-    return total.delta()
+        result.sent += delta.sent
+        result.ok += delta.ok
+        result.failed += delta.failed
+        result.http_errors += delta.http_errors
+        result.bytes_in += delta.bytes_in
+        result.bytes_out += delta.bytes_out
+        result.retries += delta.retries
+        result.value_sum = (
+            delta.value_sum if kind == "gauge" else result.value_sum + delta.value_sum
+        )
+        add_counts(result.statuses, delta.statuses)
+        add_counts(result.unexpected_statuses, delta.unexpected_statuses)
+        add_counts(result.errors, delta.errors)
+    result.expected = merged(delta.expected for delta in deltas).delta()
+    result.unexpected = merged(delta.unexpected for delta in deltas).delta()
+    result.failures = merged(delta.failures for delta in deltas).delta()
+    return result
 
 
 def add_counts(target: dict[_K, int], amounts: dict[_K, int]) -> None:

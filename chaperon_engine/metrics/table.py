@@ -1,8 +1,9 @@
 """The run's table of series: one number per key over all workers, with the cap.
 
 Owns which keys exist in the run. The first `max_series` distinct keys that any worker announces
-are accepted; every other key is folded into the `(other)` of its kind and phase, from every worker
-and from its first delta on: everywhere or nowhere. Must not know what series hold.
+are accepted (a key in warm-up and in the measured run is one). Every other key is folded into the
+`(other)` of its kind and phase, from every worker and from its first delta on: everywhere or
+nowhere. Must not know what series hold.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ class SeriesTable:
         """Keys by number, `(other)` ones included."""
         self._numbers: dict[SeriesKey, int] = {}
         self._of_worker: dict[int, list[int]] = {}
-        self._accepted = 0
+        self._accepted: dict[SeriesKey, None] = {}
         self._folded: set[SeriesKey] = set()
 
     @property
     def is_full(self) -> bool:
         """No further key will be accepted."""
-        return self._accepted >= self.max_series
+        return len(self._accepted) >= self.max_series
 
     @property
     def folded(self) -> int:
@@ -33,8 +34,8 @@ class SeriesTable:
         return len(self._folded)
 
     def accepted_keys(self) -> list[SeriesKey]:
-        """What workers must be told once the table is full."""
-        return [key for key in self.keys if key.name != OTHER]
+        """What workers must be told once the table is full: keys of the measured run."""
+        return list(self._accepted)
 
     def announce(self, worker: int, key: SeriesKey) -> int:
         """A worker has made a series; the run's number for it."""
@@ -52,11 +53,11 @@ class SeriesTable:
         found = self._numbers.get(key)
         if found is not None:
             return found
-        if key.name != OTHER:
+        if key.name != OTHER and (measured := key.measured) not in self._accepted:
             if self.is_full:
-                self._folded.add(key)
+                self._folded.add(measured)
                 return self.number(key.other)
-            self._accepted += 1
+            self._accepted[measured] = None
         number = self._numbers[key] = len(self.keys)
         self.keys.append(key)
         return number

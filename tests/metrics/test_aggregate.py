@@ -133,6 +133,42 @@ def test_keys_beyond_the_cap_are_folded_everywhere_or_nowhere():
     assert aggregate.folded == 3  # /c, its first byte, and worker 0's own folding of /c
 
 
+def test_what_is_in_flight_when_its_key_is_folded_ends_in_other_even_if_the_worker_dies():
+    fleet, aggregate = Fleet(1, max_series=2), RunAggregate(1, max_series=2)
+    fleet.request(0, "/a")
+    refused = fleet.recorders[0].http(http_key("/b"))
+    refused.sent(1)
+    refused.sent(1)
+    refused.sent(1)
+    aggregate.apply(fleet.frame(0, 1))
+    fleet.recorders[0].accept_only(aggregate.table.accepted_keys())
+    refused.completed(0, 0, MS, 200, True, 1)
+    aggregate.apply(fleet.frame(0, 2))
+    refused.completed(0, 0, MS, 200, True, 1)
+    fleet.request(0, "/b")
+    aggregate.worker_lost(0, fleet.counters.worker(0))
+    aggregate.finish(2)
+    (other,) = (m for m in aggregate.metric_summaries() if (m.kind, m.name) == ("http", OTHER))
+    assert (other.count, sum(other.statuses.values()), aggregate.totals.in_flight) == (4, 3, 1)
+    assert aggregate.totals.requests == fleet.counters.totals().sent == 5
+
+
+def test_warm_up_does_not_use_up_the_table_of_series():
+    fleet, aggregate = Fleet(1, max_series=4), RunAggregate(1, max_series=4)
+    for second, phase in enumerate((WARMUP, "")):
+        fleet.recorders[0].phase = phase
+        for url in ("/a", "/b"):
+            fleet.request(0, url)
+        aggregate.apply(fleet.frame(0, second + 1))
+    assert aggregate.folded == 0
+    assert {(m.kind, m.url, m.phase) for m in aggregate.metric_summaries()} == {
+        (kind, url, phase)
+        for kind in ("http", "first_byte")
+        for url in ("/a", "/b")
+        for phase in ("", WARMUP)
+    }
+
+
 def test_warm_up_and_drain_count_apart_and_rates_divide_by_the_window_alone():
     fleet, aggregate = Fleet(1), RunAggregate(1, warmup_s=2)
     recorder = fleet.recorders[0]

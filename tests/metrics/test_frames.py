@@ -105,6 +105,6 @@ def test_another_epoch_of_the_same_worker_is_refused(frame):
 
 
 def test_a_worker_cannot_announce_series_without_end(frame):
-    keys = [(number, SeriesKey(kind="call", name=str(number))) for number in range(60)]
-    with pytest.raises(FrameError, match="more than 52 series"):
+    keys = [(number, SeriesKey(kind="call", name=str(number))) for number in range(80)]
+    with pytest.raises(FrameError, match="more than 72 series"):
         WorkerLedger(0, max_series=10).admit(msgspec.structs.replace(frame, new_series=keys))

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaperon_engine.metrics.counters import (
+    DEFAULT_SLOTS,
     KIND_HTTP,
     KIND_HTTP_WARMUP,
     KIND_OTHER,
     RunCounters,
+    slots_for,
 )
 from chaperon_engine.metrics.frames import WorkerLedger
 from chaperon_engine.metrics.model import (
@@ -35,7 +37,7 @@ def http_key(url="/", **labels):
     return SeriesKey(kind="http", action="get", method="GET", url=url, **labels)
 
 
-def make(max_series=2000, slots=4096):
+def make(max_series=2000, slots=DEFAULT_SLOTS):
     counters = RunCounters(1, slots=slots).worker(0)
     return Recorder(counters, max_series=max_series), counters
 
@@ -299,11 +301,26 @@ def test_after_acceptance_unknown_and_known_but_refused_keys_go_to_other():
     other.sent(1)
     frame = collect(recorder, 1)
     found = by_label(frame, keys)
-    assert {label for kind, label in found if kind == "http"} == {"/kept", OTHER}
-    assert (found["http", OTHER].sent, found["http", OTHER].ok) == (2, 1)
-    assert found["first_byte", OTHER].expected.max_us == 0
-    assert frame.totals.sent == 4
-    assert frame.totals.ok == 2
+    assert {label for kind, label in found if kind == "http"} == {"/kept", "/refused", OTHER}
+    # What was in flight ends where it was sent; only what begins now is `(other)`.
+    assert (found["http", "/refused"].sent, found["http", "/refused"].ok) == (1, 1)
+    assert (found["http", OTHER].sent, found["http", OTHER].ok) == (1, 0)
+    assert (frame.totals.sent, frame.totals.ok) == (4, 2)
+    assert frame.folded_keys == 1
+
+
+def test_a_worker_full_of_refused_keys_still_has_room_for_accepted_ones():
+    recorder, counters = make(max_series=3, slots=slots_for(3))
+    for number in range(20):
+        recorder.http(http_key(f"/junk/{number}")).sent(1)
+    accepted = [http_key(f"/{number}") for number in range(3)]
+    recorder.accept_only(accepted)
+    for phase in ("", WARMUP):
+        recorder.phase = phase
+        for key in accepted:
+            assert recorder.http(key).key == msgspec.structs.replace(key, phase=phase)
+    assert recorder.http(http_key("/junk/0")).key.name == OTHER
+    assert counters.used <= slots_for(3)
 
 
 def test_custom_metrics_of_a_full_table_fold_by_kind_and_phase():
