@@ -39,14 +39,6 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name.lower().replace("-", "_").replace(" ", "_")) is not None
 
 
-def redact_override(override: str) -> str:
-    """`a.b=value` of `--set` as it may be shown: the value of a secret key becomes `***`."""
-    key, equals, value = override.partition("=")
-    if equals and is_secret_name(key):
-        return f"{key}={MASK}"
-    return f"{key}{equals}{_URL_CREDENTIALS.sub(MASK, value)}"
-
-
 def plain(value: Any) -> Any:
     """`value` as plain data that may be shown: JSON types only, secrets as `***`.
 

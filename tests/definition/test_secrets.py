@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaperon_engine.definition.secrets import Secret, is_secret_name, plain, redact_override
+from chaperon_engine.definition.secrets import Secret, is_secret_name, plain
 
 
 def test_a_secret_is_a_string_that_does_not_show_itself() -> None:
@@ -34,21 +34,6 @@ def test_a_secret_is_a_string_that_does_not_show_itself() -> None:
 )  # fmt: skip
 def test_names_that_mean_a_secret_are_known(name: str, secret: bool) -> None:
     assert is_secret_name(name) is secret
-
-
-@pytest.mark.parametrize(
-    ("override", "shown"),
-    [
-        ("bearer=abc", "bearer=***"),
-        ("services.shop.basic_auth=a:b", "services.shop.basic_auth=***"),
-        ("config.token.name=x", "config.token.name=***"),
-        ("timeout=5s", "timeout=5s"),
-        ("config.db=pg://u:p@h", "config.db=pg://***@h"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_an_override_is_shown_without_its_secret(override: str, shown: str) -> None:
-    assert redact_override(override) == shown
 
 
 class Thing:
