@@ -21,9 +21,7 @@ from chaperon_engine.metrics.snapshot import WindowSummary
 from chaperon_engine.runs.directory import RunDirectory, all_runs
 from chaperon_engine.runs.listing import delete_run, list_runs, load_report, prune_runs
 from chaperon_engine.runs.record import read_record
-from chaperon_engine.runs.recovery import recover
 from chaperon_engine.runs.report import Report
-from chaperon_engine.runs.window import read_window
 
 __all__ = [
     "attach",
@@ -89,9 +87,22 @@ def discover(folders: Sequence[Path] | None = None) -> list[Entry]:
     return sources.discover(folders)
 
 
+def recover(run: str) -> Report:
+    """Make and keep the report of a run whose engine was killed, from its journal.
+
+    `report.run.reasons` says what it lacks. Raises UserError.
+    """
+    # Whoever only lists runs should not wait for the whole of metrics to be loaded.
+    from chaperon_engine.runs import recovery
+
+    return recovery.recover(run)
+
+
 def load_window(run: str, start_s: int, end_s: int) -> WindowSummary | None:
     """Totals and percentiles of the whole seconds [start_s, end_s) of a run that has ended, exact,
     from its journal; None when nothing lies in them. Raises UserError."""
+    from chaperon_engine.runs.window import read_window
+
     directory = RunDirectory.find(run)
     return read_window(directory.journal, read_record(directory).plan, start_s, end_s)
 

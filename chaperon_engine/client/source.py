@@ -40,7 +40,7 @@ def locate(load_test: type[Any] | str | Path) -> tuple[str, str | None]:
         )
     try:
         file = inspect.getsourcefile(load_test) or ""
-    except TypeError:
+    except (TypeError, OSError):
         file = ""
     if file and Path(file).is_file():
         return str(Path(file).absolute()), name
