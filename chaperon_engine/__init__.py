@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chaperon_engine.version import __version__
 
 if TYPE_CHECKING:
-    from chaperon_engine.actions import Actionable
+    from chaperon_engine.actions import Actionable, HttpAction
     from chaperon_engine.cli.quick import url_request
     from chaperon_engine.client import (
         RunClient,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         PopulationPlan,
         ServicePlan,
     )
+    from chaperon_engine.definition.secrets import Secret
     from chaperon_engine.errors import (
         EXIT_BAD_INPUT,
         EXIT_EXPORT_FAILED,
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     )
     from chaperon_engine.export import Exporter, ExportError
     from chaperon_engine.export.summary import render as render_summary
-    from chaperon_engine.http import Response
+    from chaperon_engine.http import FilePart, Response
     from chaperon_engine.metrics.model import (
         CheckCount,
         ExceptionGroup,
@@ -137,7 +138,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES: dict[str, str] = {
-    "actions": "Actionable",
+    "actions": "Actionable HttpAction",
     "client": (
         "RunClient RunSummary attach delete_run describe discover exit_code "
         "export_formats export_report launch list_runs load_report load_window prune_runs "
@@ -147,6 +148,7 @@ _HOMES: dict[str, str] = {
     "cli.quick": "url_request",
     "clock": "Clock SystemClock",
     "definition.model": "LoadTest Population Scenario Service Tls",
+    "definition.secrets": "Secret",
     "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
     "errors": (
         "EXIT_BAD_INPUT EXIT_EXPORT_FAILED EXIT_INTERRUPTED EXIT_NO_SESSION EXIT_OK "
@@ -158,7 +160,7 @@ _HOMES: dict[str, str] = {
     ),
     "export": "ExportError Exporter",
     "export.summary": "render_summary=render",
-    "http": "Response",
+    "http": "FilePart Response",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
         "ErrorRow HEATMAP_EDGES_US HealthView Interval PERCENTILES Percentiles SeriesDetail "
@@ -215,9 +217,11 @@ __all__ = [
     "ExceptionGroup",
     "ExportError",
     "Exporter",
+    "FilePart",
     "FirstByteTimeout",
     "GeneratorExhausted",
     "HealthView",
+    "HttpAction",
     "Interval",
     "InvalidRequest",
     "IterationCounts",
@@ -245,6 +249,7 @@ __all__ = [
     "RunClient",
     "RunSummary",
     "Scenario",
+    "Secret",
     "SeriesDetail",
     "SeriesKey",
     "SeriesRow",
