@@ -155,12 +155,12 @@ class SecondHistory:
         self._active[worker] = 0
 
     def advance(self, now_s: float) -> None:
-        """Close what can be closed at this time."""
-        # The next frame of a worker is taken to be a second long: its middle is half of one away.
-        reported = min(self._reported_s.values(), default=now_s) + 0.5
-        until = max(reported, now_s - LAG_SECONDS)
+        """Close what can be closed at this time. Without a live worker only `finish` closes."""
         if not self._reported_s:
-            until = now_s + 1e-9
+            return
+        # The next frame of a worker is taken to be a second long: its middle is half of one away.
+        reported = min(self._reported_s.values()) + 0.5
+        until = max(reported, now_s - LAG_SECONDS)
         while self.next_second + 1 <= until:
             self._close()
 

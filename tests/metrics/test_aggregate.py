@@ -57,7 +57,7 @@ def play(fleet, aggregate, steps, worker_of):
     return aggregate
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(REQUESTS)
 def test_frames_of_several_workers_merge_to_what_one_worker_would_have_reported(steps):
     split = play(Fleet(3), RunAggregate(3), steps, lambda worker: worker)
@@ -240,6 +240,19 @@ def test_seconds_without_a_frame_are_empty_but_there():
     assert [interval.second for interval in aggregate.intervals] == [0, 1, 2]
     assert aggregate.requests_per_s == 0
     assert aggregate.latency_now.count == 0
+
+
+def test_time_that_passes_after_the_last_worker_has_ended_makes_no_seconds():
+    fleet, aggregate = Fleet(1), RunAggregate(1)
+    fleet.request(0, times=50)
+    aggregate.apply(fleet.frame(0, 1))
+    fleet.request(0)
+    aggregate.apply(fleet.frame(0, 1.2, last=True))
+    aggregate.advance(60 * S)
+    aggregate.finish(1.2)
+    assert [interval.requests for interval in aggregate.intervals] == [50, 1]
+    assert aggregate.requests_per_s == 50
+    assert aggregate.measured_s == 1.2
 
 
 def test_in_flight_sessions_and_health_stand_in_the_interval():

@@ -361,7 +361,7 @@ def test_a_collection_yields_between_slices_and_loses_nothing_recorded_meanwhile
     assert last.start_ns == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -77,7 +77,7 @@ def test_a_journal_without_the_name_of_a_series_is_refused():
         window_summary([frame], 0, 0, 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.3, 1.7)), max_size=40))
 def test_whatever_the_ticks_all_seconds_together_are_the_run(ticks):
     fleet, aggregate = Fleet(3), RunAggregate(3)
