@@ -11,7 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from chaperon_engine.errors import ActionError, SessionAborted, SessionRefused
+from chaperon_engine.errors import (
+    ActionError,
+    DecodeError,
+    RedirectError,
+    SessionAborted,
+    SessionRefused,
+)
 from chaperon_engine.metrics.model import ExceptionGroup
 from chaperon_engine.text import visible, visible_block
 
@@ -64,10 +70,13 @@ class FailureLog:
 def is_counted_already(error: BaseException) -> bool:
     """Whether an action has counted this error under its class and series.
 
-    True too for a group (of a TaskGroup) that has only such errors.
+    True too for a group (of a TaskGroup) that has only such errors. What is found out after a
+    reply was complete has not been counted: it may not be JSON, or redirect to nowhere.
     """
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_counted_already, error.exceptions))
+    if isinstance(error, (DecodeError, RedirectError)):
+        return False
     return isinstance(error, ActionError) and error.origin != "scenario"
 
 

@@ -28,8 +28,11 @@ class Checking(Scenario):
         async def late() -> bool:
             return True
 
+        def missing() -> bool:
+            raise KeyError("missing")
+
         conditions: list[Any] = [
-            True, 0, lambda: "yes", lambda: None, lambda: {}.pop("missing"), NoBool(), late
+            True, 0, lambda: "yes", lambda: None, missing, NoBool(), late
         ]  # fmt: skip
         type(self).answers = [
             session.check(f"c{number}", condition) for number, condition in enumerate(conditions)
@@ -171,6 +174,19 @@ async def test_an_action_error_is_counted_in_its_series_and_as_no_exception() ->
     assert ran.iterations.failed == 1
     assert not ran.exceptions
     assert ran.requests("GET /a").errors == {"refused": 1}
+
+
+class Misreading(Scenario):
+    async def run(self, session: Session) -> None:
+        (await session.get("/")).json()
+
+
+async def test_a_reply_that_is_not_what_the_scenario_reads_is_an_exception_of_its(
+    target: RunningTarget,
+) -> None:
+    ran = await run(population(Misreading, url=target.url))
+    assert [group.type for group in ran.exceptions] == ["DecodeError"]
+    assert ran.requests("GET /").failed == 0
 
 
 class Inspecting(Scenario):

@@ -1,0 +1,153 @@
+"""`chaperon try` end to end: a child process tells every exchange of one session."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from chaperon_engine.client.trial import TrialEvent, trial
+from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.errors import UserError
+from chaperon_engine.target import RunningTarget
+from chaperon_engine.worker.trial_events import (
+    TrialCheck,
+    TrialException,
+    TrialFailure,
+    TrialFinished,
+    TrialLog,
+    TrialRequest,
+    TrialResponse,
+    TrialStarted,
+)
+
+SCENARIO = """
+from chaperon_engine import LoadTest, Population, Scenario, Service, Session
+
+class Visit(Scenario):
+    async def init(self, session: Session) -> None:
+        print("hello from init")
+    async def run(self, session: Session) -> None:
+        await session.post("/login", json={"user": "ann"}, auth=("ann", "s3cret"))
+        page = await session.get("/json", params={"page": 1}, name="/json?page")
+        session.check("page is json", lambda: page.json()["ok"])
+        session.log_debug("half way")
+        await session.get("/redirect/1")
+        BODY
+
+class VisitTest(LoadTest):
+    services = {"shop": Service("URL")}
+    scenarios = [Population(Visit, sessions=50, duration="10s", name="buyers")]
+"""
+
+
+def write(folder: Path, url: str, body: str = "pass") -> LaunchRequest:
+    path = folder / "scenario.py"
+    path.write_text(SCENARIO.replace("URL", url).replace("BODY", body))
+    return LaunchRequest(file=str(path), max_time_s=10)
+
+
+async def told(request: LaunchRequest) -> list[TrialEvent]:
+    async with asyncio.timeout(20):
+        return [event async for event in trial(request)]
+
+
+async def test_every_exchange_check_and_line_is_told(target: RunningTarget, tmp_path: Path) -> None:
+    events = await told(write(tmp_path, target.url))
+    started, finished = events[0], events[-1]
+    assert isinstance(started, TrialStarted)
+    assert started.load_test == "VisitTest"
+    assert (started.populations, started.services) == (["buyers"], {"shop": target.url})
+    requests = [event for event in events if isinstance(event, TrialRequest)]
+    assert [(each.number, each.method, each.url.removeprefix(target.url)) for each in requests] == [
+        (1, "POST", "/login"),
+        (2, "GET", "/json?page=1"),
+        (3, "GET", "/redirect/1"),
+        (4, "GET", "/"),
+    ]
+    assert requests[0].body == '{"user":"ann"}'
+    assert requests[0].session == "buyers-0"
+    sent = dict(requests[0].headers)
+    assert sent["Authorization"] == "***"
+    assert sent["Content-Type"] == "application/json"
+    assert "Cookie" in dict(requests[1].headers)
+    responses = {event.number: event for event in events if isinstance(event, TrialResponse)}
+    assert [responses[number].status for number in (1, 2, 3, 4)] == [200, 200, 302, 200]
+    assert '"ok"' in responses[2].body
+    assert responses[2].expected
+    assert responses[1].timings_us["connect"] > 0
+    assert responses[2].timings_us["service"] > 0
+    assert [event.name for event in events if isinstance(event, TrialCheck)] == ["page is json"]
+    lines = [(event.level, event.text) for event in events if isinstance(event, TrialLog)]
+    assert lines == [("output", "hello from init"), ("debug", "half way")]
+    assert isinstance(finished, TrialFinished)
+    assert finished.ok
+    assert (finished.requests, finished.iterations, finished.checks_passed) == (4, 1, 1)
+    assert [event.at_s for event in events] == sorted(event.at_s for event in events)
+    assert target.stats.document()["requests"] == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("raise ValueError('broken \\x1b')", TrialException),
+        ("session.check('never', False)", TrialCheck),
+        ("await session.get('http://127.0.0.1:9/')", TrialFailure),
+        ("await session.get('/a\\r\\nb')", TrialFailure),
+        ("session.abort('no more')", TrialException),
+    ],
+)
+async def test_what_fails_is_told_and_the_verdict_is_not_well(
+    target: RunningTarget, tmp_path: Path, body: str, kind: type
+) -> None:
+    events = await told(write(tmp_path, target.url, body))
+    assert any(isinstance(event, kind) for event in events)
+    finished = events[-1]
+    assert isinstance(finished, TrialFinished)
+    assert not finished.ok
+    assert finished.verdict.startswith("Not well: ")
+    assert "\x1b" not in repr(events)
+
+
+async def test_a_trial_that_takes_too_long_is_cut_off_with_a_verdict(
+    target: RunningTarget, tmp_path: Path
+) -> None:
+    request = write(tmp_path, target.url, "await session.delay('1h')")
+    events = await told(LaunchRequest(file=request.file, max_time_s=0.3))
+    finished = events[-1]
+    assert isinstance(finished, TrialFinished)
+    assert finished.verdict.startswith("Not well: cut off after 300 ms")
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "message"),
+    [
+        ("http://127.0.0.1:9", "pass", "cannot be reached"),
+        ("TARGET", "nonsense(", "scenario.py:13: syntax error"),
+        ("TARGET", "__import__('os')._exit(3)", "exit status 3"),
+        ("", "pass", "no base URL"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_a_user_error(
+    target: RunningTarget, tmp_path: Path, url: str, body: str, message: str
+) -> None:
+    request = write(tmp_path, url.replace("TARGET", target.url), body)
+    with pytest.raises(UserError) as caught:
+        await told(request)
+    assert message in str(caught.value)
+
+
+async def test_leaving_a_trial_ends_its_process(target: RunningTarget, tmp_path: Path) -> None:
+    body = "print(__import__('os').getpid()); await session.delay('1h')"
+    events = trial(write(tmp_path, target.url, body))
+    pid = 0
+    async with asyncio.timeout(20):
+        async for event in events:
+            if isinstance(event, TrialLog) and event.text.isdigit():
+                pid = int(event.text)
+                break
+        await events.aclose()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
