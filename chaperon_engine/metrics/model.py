@@ -76,6 +76,11 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         unit = "" if self.kind in CUSTOM_KINDS else "us"
         return SeriesKey(kind=self.kind, unit=unit, name=OTHER, phase=self.phase)
 
+    @property
+    def is_other(self) -> bool:
+        """It is such a series, and not one that a person gave this name."""
+        return self.name == OTHER and self == self.other
+
 
 class HistogramDelta(msgspec.Struct, array_like=True, gc=False):
     """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits)."""

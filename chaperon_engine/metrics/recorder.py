@@ -150,7 +150,7 @@ class Recorder:
         return self._series.get(key) or self._admit(key)
 
     def _admit(self, key: SeriesKey) -> Series:
-        if key.name != OTHER and not self._has_room_for(key):
+        if not key.is_other and not self._has_room_for(key):
             measured = key.measured
             if measured not in self._refused and len(self._folded) < MAX_REMEMBERED_KEYS:
                 self._folded.add(hash(measured))
@@ -184,7 +184,7 @@ class Recorder:
             raise ValueError(f"no kind of series is called {key.kind!r}")
         self._series[key] = series
         self._ordered.append(series)
-        if key.name != OTHER:
+        if not key.is_other:
             self._named += 1
         return series
 
@@ -200,7 +200,7 @@ class Recorder:
         """
         self._accepted = frozenset(keys)
         for key in list(self._series):
-            if key.name != OTHER and not self._accepts(key):
+            if not key.is_other and not self._accepts(key):
                 del self._series[key]
                 self._refused.add(key.measured)
         self.generation += 1

@@ -8,7 +8,7 @@ nowhere. Must not know what series hold.
 
 from __future__ import annotations
 
-from chaperon_engine.metrics.model import OTHER, SeriesKey
+from chaperon_engine.metrics.model import SeriesKey
 
 
 class SeriesTable:
@@ -53,7 +53,7 @@ class SeriesTable:
         found = self._numbers.get(key)
         if found is not None:
             return found
-        if key.name != OTHER and (measured := key.measured) not in self._accepted:
+        if not key.is_other and (measured := key.measured) not in self._accepted:
             if self.is_full:
                 self._folded.add(measured)
                 return self.number(key.other)

@@ -323,6 +323,14 @@ def test_a_worker_full_of_refused_keys_still_has_room_for_accepted_ones():
     assert counters.used <= slots_for(3)
 
 
+def test_calling_a_request_other_does_not_get_it_past_the_cap():
+    recorder, counters = make(max_series=3, slots=slots_for(3))
+    for number in range(100):
+        recorder.http(http_key("", name=OTHER, tags=(("n", str(number)),))).sent(1)
+    assert counters.used < 12
+    assert counters.totals().sent == 100
+
+
 def test_custom_metrics_of_a_full_table_fold_by_kind_and_phase():
     recorder, _ = make()
     recorder.accept_only([])
