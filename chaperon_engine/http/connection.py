@@ -11,12 +11,16 @@ parsing of the whole reply:
 - `on_body` is `list.append` itself.
 - `on_message_begin` is `list.pop` on the list of permits: each request adds one, so that the first
   byte of a reply that nobody asked for raises IndexError inside the parser.
-- What is asked of each head (`HeadFacts`) is remembered for heads that come again and again.
+- What is asked of every head is remembered for heads that come again and again.
+
+Callables are read from their slots into locals before they are called: CPython 3.11 specializes the
+attribute then, and not when it looks like a method.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -162,7 +166,8 @@ class Connection(asyncio.Protocol):
         self.response = response
         self._series = series
         self._rules = rules
-        self.future = future = worker.create_future()
+        create_future = worker.create_future
+        self.future = future = create_future()
         self._permits.append(None)
         self.start_ns = start = now_ns()
         self.deadline_ns = (called_ns or start) + rules.timeout_ns
@@ -270,8 +275,9 @@ class Connection(asyncio.Protocol):
         elif not self._head:
             self._raw += data
         self._received += len(data)
+        feed = self._feed
         try:
-            self._feed(data)
+            feed(data)
         except Exception as error:
             if not self._complete:
                 self.fail(invalid_reply(error, self.response.about))
@@ -301,12 +307,13 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_complete(self) -> None:
-        status = self._status_code()
+        status_code = self._status_code
+        self._status = status = status_code()
         if status < 200:
             self._skip_interim(status)
         else:
-            self._status = status
-            self._keep = self._keep_alive()
+            keep_alive = self._keep_alive
+            self._keep = keep_alive()
             self._complete = True
 
     def _skip_interim(self, status: int) -> None:
@@ -434,7 +441,12 @@ class Connection(asyncio.Protocol):
         response.received = received
         chunks = self._chunks
         broken: Exception | None = None
-        if rules.is_plain and len(chunks) == 1 and received <= rules.max_body_bytes:
+        if (
+            rules.is_plain
+            and len(chunks) == 1
+            and not self._body_bytes
+            and received <= rules.max_body_bytes
+        ):
             response.content = chunks.pop()
             response.expected = expected = status < 400
         else:
@@ -453,8 +465,11 @@ class Connection(asyncio.Protocol):
         self.response = None
         if broken is not None or response.stream is not None:
             self._deliver(response, broken)
-        elif not self.future.done():  # type: ignore[union-attr]
-            self.future.set_result(response)  # type: ignore[union-attr]
+        else:
+            try:
+                self.future.set_result(response)  # type: ignore[union-attr]
+            except InvalidStateError:  # the call was cancelled a moment ago
+                pass
         self._received = 0
         self._complete = False
         self._head = self._raw = b""
