@@ -263,7 +263,8 @@ async def test_series_are_looked_up_again_when_the_table_of_the_run_is_full(
             await asyncio.sleep(0.001)
     bench.runner.stop(None)
     ran = await running
-    assert ran.requests("(other)").ok == ran.iterations.completed
+    assert ran.requests("(other)").ok > 0
+    assert ran.frame.totals.ok == ran.iterations.completed
 
 
 async def test_populations_run_side_by_side(target: RunningTarget) -> None:
