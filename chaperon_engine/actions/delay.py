@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.units import Duration, seconds
@@ -12,7 +13,14 @@ Wait = Duration | range | tuple[Duration, Duration]
 random one between."""
 
 
-def wait_s(value: Wait, source: Random, what: str = "delay") -> float:
+class Drawing(Protocol):
+    """What random durations are drawn with: a session, whose generator is made when needed."""
+
+    @property
+    def random(self) -> Random: ...
+
+
+def wait_s(value: Wait, source: Drawing, what: str = "delay") -> float:
     """Seconds to wait, drawn from `source` where the value is random.
 
     Raises InvalidRequest with one sentence that names `what`.
@@ -25,26 +33,26 @@ def wait_s(value: Wait, source: Random, what: str = "delay") -> float:
         raise InvalidRequest(str(error)) from None
 
 
-def random_wait_s(value: Wait, source: Random, what: str = "random_delay") -> float:
+def random_wait_s(value: Wait, source: Drawing, what: str = "random_delay") -> float:
     """A random number of seconds between zero and a duration; a range is drawn from as it is."""
     if isinstance(value, (tuple, range)):
         return wait_s(value, source, what)
-    return source.uniform(0.0, wait_s(value, source, what))
+    return source.random.uniform(0.0, wait_s(value, source, what))
 
 
-def _drawn(value: Wait, source: Random, what: str) -> float:
+def _drawn(value: Wait, source: Drawing, what: str) -> float:
     if isinstance(value, range):
         if len(value) == 0:
             raise ValueError(f"{what} is the empty {value!r}")
-        return source.uniform(seconds(value[0], what), seconds(value[-1], what))
+        return source.random.uniform(seconds(value[0], what), seconds(value[-1], what))
     if not isinstance(value, tuple):
         return seconds(value, what)
     if len(value) != 2:
         raise ValueError(f'{what} must be (low, high) or ("random", d), not {value!r}')
     low, high = value
     if low == "random":
-        return source.uniform(0.0, seconds(high, what))
+        return source.random.uniform(0.0, seconds(high, what))
     first, last = seconds(low, what), seconds(high, what)
     if first > last:
         raise ValueError(f"{what} is {value!r}, which ends before it begins")
-    return source.uniform(first, last)
+    return source.random.uniform(first, last)

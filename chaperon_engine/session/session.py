@@ -175,7 +175,7 @@ class Session(HttpVerbs):
         self, function: SessionFunction, duration: Duration, *args: Any
     ) -> Coroutine[Any, Any, int]:
         """Call a function again and again until `duration` is over; how often it was called."""
-        return loop(self, function, wait_s(duration, self.random, "duration"), args)
+        return loop(self, function, wait_s(duration, self, "duration"), args)
 
     def retry_on_error(
         self,
@@ -191,7 +191,7 @@ class Session(HttpVerbs):
         """
 
         def pause_s() -> float:
-            return wait_s(delay, self.random) + random_wait_s(random_delay, self.random)
+            return wait_s(delay, self) + random_wait_s(random_delay, self)
 
         return retry_on_error(self, function, args, retries, pause_s)
 
@@ -213,14 +213,14 @@ class Session(HttpVerbs):
 
     def delay(self, duration: Wait, *, random: Wait = 0) -> Coroutine[Any, Any, None]:
         """Wait; `random` adds a random part between zero and itself."""
-        pause_s = wait_s(duration, self.random)
+        pause_s = wait_s(duration, self)
         if random != 0:
-            pause_s += random_wait_s(random, self.random, "random")
+            pause_s += random_wait_s(random, self, "random")
         return sleep(pause_s)
 
     def random_delay(self, duration: Wait) -> Coroutine[Any, Any, None]:
         """Wait for a random time between zero and `duration`."""
-        return sleep(random_wait_s(duration, self.random))
+        return sleep(random_wait_s(duration, self))
 
     # Values.
 

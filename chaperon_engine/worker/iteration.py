@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from inspect import isawaitable, iscoroutinefunction
 from types import coroutine
 from typing import Any, Final, Literal, Protocol
@@ -50,6 +50,8 @@ class Host(Protocol):
     context: PopulationContext
     sessions: SessionCounts
     iterations: IterationCounts
+    task_context: Context
+    """In it `IN_SESSION` is true."""
 
     def admits(self, iteration: int) -> bool:
         """Whether a session may begin this iteration now; takes it from the shared ones."""
@@ -117,7 +119,7 @@ class SessionLife:
         limit_s = self._population.settings.scenario_timeout_s
         if limit_s is not None:
             self._timeout = self._loop.call_later(limit_s, self.interrupt, "timed_out")
-        self._task = self._loop.create_task(self._live())
+        self._task = self._host.task_context.run(self._loop.create_task, self._live())
         # A task that is cancelled before its first step never runs its code.
         self._task.add_done_callback(lambda task: self._finish())
 
@@ -137,7 +139,6 @@ class SessionLife:
             self._awake.set_result(None)
 
     async def _live(self) -> None:
-        IN_SESSION.set(True)
         is_prepared = False
         try:
             is_prepared = await self._prepare()

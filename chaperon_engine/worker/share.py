@@ -6,6 +6,7 @@ Must not know timers: `population` starts, stops and cuts off.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from math import inf
 
 from chaperon_engine.clock import now_ns
@@ -13,7 +14,7 @@ from chaperon_engine.definition.resolved import ResolvedPopulation
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
 from chaperon_engine.pacing import count_share, share, start_offset_s
 from chaperon_engine.session.context import PopulationContext
-from chaperon_engine.worker.iteration import SessionLife
+from chaperon_engine.worker.iteration import IN_SESSION, SessionLife
 
 
 class PopulationShare:
@@ -40,6 +41,8 @@ class PopulationShare:
         """Of this worker's sessions within the population."""
         self.lives: set[SessionLife] = set()
         """Sessions that have started and not ended."""
+        self.task_context = copy_context()
+        self.task_context.run(IN_SESSION.set, True)
         self.passed_init = 0
         self.is_stopped = False
         """No further session or iteration starts."""
