@@ -22,7 +22,6 @@ from chaperon_engine.protocol.codec import ProtocolError, encode, from_engine_de
 from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AbortRun,
-    EngineLog,
     FromEngine,
     GetSeries,
     GetWindow,
@@ -117,8 +116,7 @@ class RunClient:
                         if isinstance(message, Refused):
                             kind = UserError if message.user_error else EngineError
                             raise kind(message.reason)
-                        if not isinstance(message, EngineLog):
-                            raise ProtocolError("the engine spoke before its welcome")
+                        raise ProtocolError("the engine spoke before its welcome")
             except BaseException:
                 writer.transport.abort()
                 raise

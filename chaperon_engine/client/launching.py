@@ -40,7 +40,7 @@ async def launch(request: LaunchRequest) -> RunClient:
     """Start a run and connect to it; answers when the load begins.
 
     Raises UserError with one sentence when the input does not allow the run (also when a service
-    cannot be reached), EngineError when the engine fails. Neither leaves a run behind.
+    cannot be reached), which leaves no run behind, and EngineError when the engine fails.
     """
     plan = await describe(request)
     directory = _prepare(request, plan)

@@ -1,4 +1,8 @@
-"""The coordinator's end of the socketpair to one worker, as messages. Must not decide anything."""
+"""The coordinator's ends of the two socketpairs to one worker, as messages. Must not decide.
+
+One pair for each direction: a write to a worker that has ended fails and closes its socket, which
+must not take along what that worker said before.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,42 @@ from chaperon_engine.protocol.codec import ProtocolError, encode, from_worker_de
 from chaperon_engine.protocol.messages import FromWorker, Message
 
 
-class WorkerLink(asyncio.Protocol):
+class WorkerLink:
     """Calls `on_message` for each message, `on_error` for bytes that are none (then no more)."""
 
+    def __init__(
+        self,
+        on_message: Callable[[FromWorker], None],
+        on_error: Callable[[ProtocolError], None],
+    ):
+        self._incoming = _Incoming(on_message, on_error)
+        self._outgoing: asyncio.Transport | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """The worker closed its end, or is gone, and all that it said has been heard."""
+        return self._incoming.is_closed
+
+    async def connect(self, commands: socket.socket, frames: socket.socket) -> None:
+        """Use both sockets, which belong to this link from now on."""
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: self._incoming, sock=frames)
+        transport, _ = await loop.create_unix_connection(asyncio.Protocol, sock=commands)
+        self._outgoing = transport
+
+    def send(self, message: Message) -> None:
+        """Hand over; what a hanging worker does not read is small and stays in memory."""
+        if self._outgoing is not None and not self._outgoing.is_closing():
+            self._outgoing.write(encode(message))
+
+    def close(self) -> None:
+        """Drop both connections."""
+        if self._outgoing is not None:
+            self._outgoing.abort()
+        self._incoming.close()
+
+
+class _Incoming(asyncio.Protocol):
     def __init__(
         self,
         on_message: Callable[[FromWorker], None],
@@ -24,12 +61,6 @@ class WorkerLink(asyncio.Protocol):
         self._decoder = from_worker_decoder()
         self._transport: asyncio.Transport | None = None
         self.is_closed = False
-        """The worker closed its end, or is gone."""
-
-    async def connect(self, control: socket.socket) -> None:
-        """Use `control`, which belongs to this link from now on."""
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: self, sock=control)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the interface without deriving from it.
@@ -48,12 +79,6 @@ class WorkerLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
 
-    def send(self, message: Message) -> None:
-        """Hand over; what a hanging worker does not read is small and stays in memory."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(message))
-
     def close(self) -> None:
-        """Drop the connection."""
         if self._transport is not None:
             self._transport.abort()

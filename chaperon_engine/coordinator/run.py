@@ -75,8 +75,8 @@ TRACE_WAIT_S = 0.2
 """How long a hanging worker has to write down where it is."""
 MAX_READ_BYTES = 8 * 1024 * 1024
 """A longer journal is not read while the run goes on: the workers' messages would wait."""
-EOF_WAIT_S = 0.5
-"""How long after a worker's end its last words may still arrive."""
+EOF_WAIT_TICKS = 10
+"""How many ticks after a worker's end its last words may still arrive."""
 
 
 class WorkerProcess(Protocol):
@@ -134,8 +134,8 @@ class Coordinator:
             WorkerLink(self._hears(worker.number), self._mistrusts(worker.number))
             for worker in workers
         ]
-        self._gone_at: dict[int, float] = {}
-        """When the process of a worker was found to have ended."""
+        self._gone_for: dict[int, int] = {}
+        """For how many ticks the process of a worker has been known to be gone."""
         self._exits_told: set[int] = set()
         self._logs = LogMemory()
         self._say = say
@@ -191,7 +191,7 @@ class Coordinator:
         now = time.monotonic()
         if self.leases.expired(now):
             self.handle(StopAsked("lease"))
-        self._notice_exits(now)
+        self._notice_exits()
         self.handle(Tick())
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
@@ -200,16 +200,16 @@ class Coordinator:
             self._keep(lambda journal: journal.sync())
         self.server.publish()
 
-    def _notice_exits(self, now: float) -> None:
+    def _notice_exits(self) -> None:
         for worker, link in zip(self._workers, self._links, strict=True):
             if worker.number in self._exits_told:
                 continue
             how = worker.reap()
             if how is None:
                 continue
-            gone_at = self._gone_at.setdefault(worker.number, now)
-            # Its last frame may still be in the socket, unless a grandchild keeps that open.
-            if link.is_closed or now - gone_at > EOF_WAIT_S:
+            ticks = self._gone_for[worker.number] = self._gone_for.get(worker.number, 0) + 1
+            # Its last frame may still be in the socket, and a grandchild may keep that open.
+            if link.is_closed or ticks > EOF_WAIT_TICKS:
                 self._exits_told.add(worker.number)
                 self.handle(WorkerExited(worker.number, how))
 

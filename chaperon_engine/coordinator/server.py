@@ -42,7 +42,7 @@ MAX_RATE_HZ = 4.0
 MAX_BUFFER_BYTES = 8 * 1024 * 1024
 """A viewer that asks and does not read loses its connection when this much waits for it."""
 FAREWELL_S = 5.0
-"""How long viewers have to take the last snapshot."""
+"""How long viewers have to take the last snapshot and close."""
 
 
 class Seen:
@@ -114,7 +114,7 @@ class ClientServer:
             client.publish(now)
 
     async def close(self) -> None:
-        """Send the last snapshot to everybody, wait a bounded time until it is taken, leave."""
+        """Send the last snapshot to everybody, wait a bounded time until they have left, leave."""
         for client in list(self._clients.values()):
             client.publish_last()
         waiting = [client.closed.wait() for client in self._clients.values()]
@@ -193,6 +193,7 @@ class _Client(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.number = 0
         self.said_hello = False
+        self._said_last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the interface without deriving from it.
@@ -240,7 +241,7 @@ class _Client(asyncio.Protocol):
             self.transport.close()
 
     def send(self, message: Message) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._said_last:
             return
         if self.transport.get_write_buffer_size() > MAX_BUFFER_BYTES:
             self.transport.abort()
@@ -263,10 +264,16 @@ class _Client(asyncio.Protocol):
         self.send(SnapshotMessage(snapshot=self._server.snapshot(self._view, self._seen)))
 
     def publish_last(self) -> None:
-        """The final snapshot goes to every viewer, whatever its rate; then the connection ends."""
+        """The final snapshot goes to every viewer, whatever its rate, and nothing after it.
+
+        The viewer closes first: a request of its own that met a closed socket would take along
+        what it has not read yet.
+        """
         if self._view is not None:
             self.send(SnapshotMessage(snapshot=self._server.snapshot(self._view, self._seen)))
-        self.transport.close()
+        self._said_last = True
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
 
 def _remove(path: Path) -> None:

@@ -115,8 +115,12 @@ class RunState:
         if not worker.alive:
             return []
         worker.heard_at = now
+        if self.state == "starting" and isinstance(message, WorkerFrame | WorkerDone):
+            return self._refuse(f"worker {worker.number} spoke before the load", False)
         match message:
             case WorkerReady(pid=pid, core=core):
+                if worker.state != "starting":
+                    return []
                 worker.state, worker.pid, worker.core = "ready", pid, core
                 return self._start_if_ready(now)
             case WorkerFailed(message=text, user_error=user_error):

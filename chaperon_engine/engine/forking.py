@@ -30,8 +30,10 @@ class WorkerHandle:
     number: int
     pid: int
     core: int | None
-    control: socket.socket
-    """The coordinator's end of the socketpair."""
+    commands: socket.socket
+    """The coordinator's end of the socketpair to the worker."""
+    frames: socket.socket
+    """The coordinator's end of the socketpair from the worker."""
     trace_descriptor: int
     """File into which the worker writes where it is, at SIGUSR1."""
     exit_status: int | None = field(default=None)
@@ -72,11 +74,12 @@ class WorkerHandle:
 
 def fork_workers(cores: Sequence[int | None], counters: RunCounters) -> list[WorkerHandle]:
     """One worker for each element of `cores`: the core to be pinned to, or None."""
-    pairs = [socket.socketpair() for _ in cores]
+    pairs = [(socket.socketpair(), socket.socketpair()) for _ in cores]
+    ends = [end for commands, frames in pairs for end in (*commands, *frames)]
     handles: list[WorkerHandle] = []
     parent = os.getpid()
     for number, core in enumerate(cores):
-        ours, theirs = pairs[number]
+        (our_commands, their_commands), (our_frames, their_frames) = pairs[number]
         with tempfile.TemporaryFile() as file:
             trace = os.dup(file.fileno())
         os.set_blocking(trace, True)
@@ -84,46 +87,39 @@ def fork_workers(cores: Sequence[int | None], counters: RunCounters) -> list[Wor
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            others = [end for pair in pairs for end in pair if end is not theirs]
-            _be_worker(number, core, theirs, others, counters, trace, parent)
-        handles.append(WorkerHandle(number, pid, core, ours, trace))
-    for _, theirs in pairs:
-        theirs.close()
+            # Otherwise a worker would keep another's socket open and hide that it is gone.
+            for end in ends:
+                if end is not their_commands and end is not their_frames:
+                    end.close()
+            setup = WorkerSetup(
+                worker=number,
+                core=core,
+                commands=their_commands,
+                frames=their_frames,
+                counters=counters.worker(number),
+                trace_descriptor=trace,
+            )
+            _be_worker(setup, parent)
+        handles.append(WorkerHandle(number, pid, core, our_commands, our_frames, trace))
+    for (_, their_commands), (_, their_frames) in pairs:
+        their_commands.close()
+        their_frames.close()
     return handles
 
 
-def _be_worker(
-    number: int,
-    core: int | None,
-    control: socket.socket,
-    others: list[socket.socket],
-    counters: RunCounters,
-    trace: int,
-    parent: int,
-) -> None:
+def _be_worker(setup: WorkerSetup, parent: int) -> None:
     """Never returns."""
     status = 70
     try:
-        # Otherwise a worker would keep another's socket open and hide that it is gone.
-        for other in others:
-            other.close()
         die_with_parent()
         if os.getppid() != parent:
             os._exit(71)
         # The engine decides what a signal to the process group means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if core is not None:
-            pin(core)
-        run_worker(
-            WorkerSetup(
-                worker=number,
-                core=core,
-                control=control,
-                counters=counters.worker(number),
-                trace_descriptor=trace,
-            )
-        )
+        if setup.core is not None:
+            pin(setup.core)
+        run_worker(setup)
         status = 0
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)

@@ -98,7 +98,7 @@ class _Engine:
             self._record.notes.append(share.note)
             coordinator.say("warning", share.note)
         for worker in self._workers:
-            await coordinator.link(worker.number).connect(worker.control)
+            await coordinator.link(worker.number).connect(worker.commands, worker.frames)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, coordinator.handle, StopAsked("signal"))

@@ -1,7 +1,7 @@
 """The typed messages between the processes of a run. Plain data, tagged msgspec unions.
 
 Two conversations:
-coordinator <-> worker   over a socketpair made before the fork
+coordinator <-> worker   over two socketpairs made before the fork
 engine <-> client        over the unix socket in the run directory
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chaperon_engine.metrics.model import Frame, LogLine, SeriesKey
+from chaperon_engine.metrics.model import Frame, SeriesKey
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 
 PROTOCOL_VERSION = 1
@@ -185,11 +185,5 @@ class Refused(Message, frozen=True, kw_only=True):
     """A person's input is the cause, not the engine."""
 
 
-class EngineLog(Message, frozen=True, kw_only=True):
-    """Lines outside of snapshots (before the start)."""
-
-    lines: list[LogLine]
-
-
 FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
-FromEngine = Welcome | SnapshotMessage | SeriesReply | WindowReply | Refused | EngineLog
+FromEngine = Welcome | SnapshotMessage | SeriesReply | WindowReply | Refused

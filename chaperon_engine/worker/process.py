@@ -1,6 +1,6 @@
 """One worker process: control messages in, frames out, the load in between.
 
-Owns: the process's loop, the socketpair to the coordinator, ticks. Must not know: other workers,
+Owns: the process's loop, the socketpairs to the coordinator, ticks. Must not know: other workers,
 or what sessions do. It never waits for its socket: frames that the coordinator does not take are
 kept, and merged when there are too many (`queue`).
 
@@ -74,8 +74,10 @@ class WorkerSetup:
     worker: int
     core: int | None
     """The core it is pinned to."""
-    control: socket.socket
-    """Its end of the socketpair."""
+    commands: socket.socket
+    """Its end of the socketpair from the coordinator."""
+    frames: socket.socket
+    """Its end of the socketpair to the coordinator."""
     counters: WorkerCounters
     trace_descriptor: int
     """File into which SIGUSR1 writes where the process is."""
@@ -83,6 +85,7 @@ class WorkerSetup:
 
 def run_worker(setup: WorkerSetup) -> None:
     """The worker's whole life, in a process that was just forked for it."""
+    faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, file=setup.trace_descriptor, all_threads=False)
     uvloop.run(_live(setup))
 
@@ -93,12 +96,30 @@ async def _live(setup: WorkerSetup) -> None:
     await worker.live()
 
 
-class _Control(asyncio.Protocol):
-    """The socketpair's end as messages."""
+class _Commands(asyncio.Protocol):
+    """What the coordinator says."""
 
     def __init__(self, worker: _Worker):
         self._worker = worker
         self._decoder = to_worker_decoder()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._decoder.feed(data):
+                self._worker.receive(message)
+        except ProtocolError as error:
+            print(f"worker {self._worker.number}: {error}", file=sys.__stderr__)
+            os._exit(70)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._worker.leave_orphaned()
+
+
+class _Frames(asyncio.Protocol):
+    """What the coordinator is told."""
+
+    def __init__(self, worker: _Worker):
+        self._worker = worker
         self.is_open = asyncio.Event()
         """Set while the transport takes more."""
         self.is_closed = asyncio.Event()
@@ -109,14 +130,6 @@ class _Control(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES, low=0)
         self.is_open.set()
 
-    def data_received(self, data: bytes) -> None:
-        try:
-            for message in self._decoder.feed(data):
-                self._worker.receive(message)
-        except ProtocolError as error:
-            print(f"worker {self._worker.number}: {error}", file=sys.__stderr__)
-            os._exit(70)
-
     def pause_writing(self) -> None:
         self.is_open.clear()
 
@@ -125,9 +138,7 @@ class _Control(asyncio.Protocol):
         self._worker.send_frames()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._worker.is_done:
-            # Without its coordinator a worker must not go on loading the target.
-            os._exit(71)
+        self._worker.leave_orphaned()
         self.is_closed.set()
 
 
@@ -136,7 +147,7 @@ class _Worker:
         self.number = setup.worker
         self.is_done = False
         self._setup = setup
-        self._control = _Control(self)
+        self._frames = _Frames(self)
         self._queue = FrameQueue()
         self._log = LogBook()
         self._recorder: Recorder | None = None
@@ -150,10 +161,16 @@ class _Worker:
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: self._control, sock=self._setup.control)
+        await loop.create_unix_connection(lambda: self._frames, sock=self._setup.frames)
+        await loop.create_unix_connection(lambda: _Commands(self), sock=self._setup.commands)
+
+    def leave_orphaned(self) -> None:
+        """The coordinator has gone: without it a worker must not go on loading the target."""
+        if not self.is_done:
+            os._exit(71)
 
     def send(self, message: Message) -> None:
-        self._control.transport.write(encode(message))
+        self._frames.transport.write(encode(message))
 
     def receive(self, message: ToWorker) -> None:
         """Act on what the coordinator says; called from the loop."""
@@ -197,10 +214,10 @@ class _Worker:
         output.finish()
         await self._flush()
         self.is_done = True
-        self._control.transport.close()
+        self._frames.transport.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_TIMEOUT_S):
-                await self._control.is_closed.wait()
+                await self._frames.is_closed.wait()
 
     async def _get_ready(self, prepare: Prepare) -> ResolvedTest:
         request = msgspec.msgpack.decode(prepare.launch, type=LaunchRequest)
@@ -281,7 +298,7 @@ class _Worker:
 
     def send_frames(self) -> None:
         """Hand over what the transport takes without waiting."""
-        while self._control.is_open.is_set():
+        while self._frames.is_open.is_set():
             frame = self._queue.take()
             if frame is None:
                 return
@@ -291,8 +308,8 @@ class _Worker:
         """Wait, for a bounded time, until the coordinator has taken what was written."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_TIMEOUT_S):
-                while self._queue or not self._control.is_open.is_set():
-                    await self._control.is_open.wait()
+                while self._queue or not self._frames.is_open.is_set():
+                    await self._frames.is_open.wait()
                     self.send_frames()
 
 

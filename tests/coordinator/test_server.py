@@ -285,8 +285,11 @@ async def test_at_the_end_every_viewer_gets_the_last_snapshot_and_the_socket_goe
     viewer = await house.viewer(HELLO, Subscribe(rate_hz=0.1))
     await house.until(lambda: any(c._view is not None for c in house.server._clients.values()))
     house.run.state = "finished"
-    await house.server.close()
+    closing = asyncio.create_task(house.server.close())
     assert await viewer.receive() == WELCOME
     assert (await viewer.receive()).snapshot.state == "finished"
     assert await viewer.receive() is None
+    viewer.send(GetSeries(request=1, series=1), StopRun())
+    await viewer.leave()
+    await closing
     assert not house.path.exists()

@@ -13,7 +13,6 @@ import pytest
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
-from chaperon_engine.runs import directory as module
 from chaperon_engine.runs.directory import (
     MAX_SOCKET_PATH,
     Lock,
@@ -141,7 +140,7 @@ def test_a_long_path_moves_the_socket_to_a_private_temporary_folder(
 ) -> None:
     short = tmp_path / "t"
     short.mkdir()
-    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(short))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(short))
     run = RunDirectory(tmp_path / ("x" * MAX_SOCKET_PATH) / make_run_id("a", AT))
     path = run.socket_path()
     assert path.parent.parent == short

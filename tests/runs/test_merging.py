@@ -72,8 +72,8 @@ def test_a_queue_that_is_full_merges_and_loses_nothing(
         queue.put(frame)
     assert len(queue) == min(waiting, len(frames))
     taken = []
-    while (frame := queue.take()) is not None:
-        taken.append(frame)
+    while (found := queue.take()) is not None:
+        taken.append(found)
     assert [frame.seq for frame in taken] == list(range(len(taken)))
     assert taken[0].start_ns == 0
     assert taken[-1].end_ns == len(frames) * SECOND
