@@ -145,7 +145,7 @@ class HttpClient:
         options: RequestOptions,
     ) -> Response:
         called_ns = now_ns()
-        prepared = prepare_with(service.target, method, path, options)
+        prepared = prepare_with(service.target, method, path, options, joined=options.joined)
         for timeout_s in (options.timeout_s, options.first_byte_timeout_s):
             if timeout_s is not None:
                 self._worker.tighten(timeout_s)

@@ -68,5 +68,7 @@ class RequestOptions:
     """In place of the service's credentials."""
     bearer: str | None = None
     """In place of the service's credentials."""
+    joined: bool = False
+    """The path is complete: the path of the base URL does not stand before it."""
     series_for: SeriesFor | None = None
     """Series of redirect hops; default: the client's `series_for`, else the call's own series."""

@@ -136,10 +136,13 @@ class Session(HttpVerbs):
     def _labels_of(self, service: str) -> ServiceLabels:
         return self._context.labels_of(service) if self._is_measured else UNMEASURED
 
-    def _locate(self, url: str) -> tuple[ServiceState, str]:
-        """The service of a full URL, and the path below its base URL."""
+    def _locate(self, url: str) -> tuple[ServiceState, str, bool]:
+        """The service of a full URL, its path, and whether that is below the base URL's."""
         service, path = self._http.locate(url)
-        return service, path.removeprefix(service.target.prefix)
+        prefix = service.target.prefix
+        if path.startswith(prefix):
+            return service, path[len(prefix) :], True
+        return service, path, False
 
     @property
     def cookies(self) -> CookieJar:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from chaperon_engine.actions.http import (
@@ -119,7 +120,9 @@ class HttpVerbs(ABC):
         options = options_of(keywords)
         service, labels = self._service, self._labels
         if path.startswith(_ABSOLUTE):
-            service, path = self._session._locate(path)
+            service, path, is_below = self._session._locate(path)
+            if not is_below:
+                options = replace(options or RequestOptions(), joined=True)
             labels = self._session._labels_of(service.name)
         elif not keywords:
             series = labels.bare(method, path)

@@ -151,6 +151,23 @@ async def test_full_urls_go_where_they_say_under_the_service_they_belong_to(
         assert keys == {("api", "/json"): 1, (other.url, "/json"): 2}
 
 
+async def test_full_urls_may_lie_beside_the_base_url_of_their_service(
+    target: RunningTarget,
+) -> None:
+    class Prefixed(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.get("/10")
+            inside = await session.get(f"{target.url}/bytes/10")
+            beside = await session.get(f"{target.url}/json")
+            session.check("inside", inside.url == f"{target.url}/bytes/10")
+            session.check("beside", beside.json()["ok"])
+
+    ran = await run(population(Prefixed, url=f"{target.url}/bytes"))
+    assert all(check.passed for check in ran.checks.values())
+    assert ran.requests("GET /10").ok == 2
+    assert ran.requests("GET /json").ok == 1
+
+
 async def test_a_redirect_is_a_request_of_its_own(target: RunningTarget) -> None:
     async def work(session: Session) -> None:
         page = await session.get("/redirect/2")
