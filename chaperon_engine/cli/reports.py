@@ -21,7 +21,7 @@ from chaperon_engine.client import recover as recover_run
 from chaperon_engine.errors import EXIT_EXPORT_FAILED, EXIT_OK, UserError
 from chaperon_engine.export.files import ExportError
 from chaperon_engine.export.json import encode_report
-from chaperon_engine.export.layout import Style, table
+from chaperon_engine.export.layout import Style, plural, table
 from chaperon_engine.export.summary import render
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
@@ -94,7 +94,7 @@ def show_runs(summaries: Sequence[RunSummary], width: int, color: bool) -> str:
     total = show_bytes(sum(run.size_bytes for run in summaries))
     killed = sum(run.state == "killed" for run in summaries)
     more = f", {killed} killed: `chaperon recover RUN` makes their reports" if killed else ""
-    count = f"{len(summaries)} run{'' if len(summaries) == 1 else 's'}"
+    count = plural(len(summaries), "run")
     return "\n".join([*lines, "", f"{count}, {total}{more}"]) + "\n"
 
 

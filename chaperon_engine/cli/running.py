@@ -20,12 +20,12 @@ from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.client import RunClient, exit_code, launch, load_report
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EngineError
-from chaperon_engine.export.layout import Style
+from chaperon_engine.export.layout import Style, plural
 from chaperon_engine.export.summary import render
 from chaperon_engine.metrics.model import LogLine
 from chaperon_engine.metrics.snapshot import Snapshot, View
 from chaperon_engine.text import visible
-from chaperon_engine.units import show_count, show_duration
+from chaperon_engine.units import show_duration
 
 _MAX_LOG_LINES = 20
 """Log lines shown of one snapshot."""
@@ -109,7 +109,7 @@ def _headline(plan: Plan, request: LaunchRequest) -> str:
     parts = []
     for population in plan.populations:
         profile = population.profile
-        part = f"{visible(population.name, 60)}: {_sessions(population.sessions)}"
+        part = f"{visible(population.name, 60)}: {plural(population.sessions, 'session')}"
         if profile.shared_iterations is not None:
             part += f", {profile.shared_iterations:,} iterations together"
         elif profile.iterations is not None:
@@ -121,10 +121,6 @@ def _headline(plan: Plan, request: LaunchRequest) -> str:
     where = f" → {', '.join(urls)}" if urls else ""
     what = "; ".join(parts[:5]) + (f"; {len(parts) - 5} more" if len(parts) > 5 else "")
     return f"{visible(plan.load_test, 60)}  {what}{where}"
-
-
-def _sessions(number: int) -> str:
-    return "1 session" if number == 1 else f"{show_count(number)} sessions"
 
 
 def _tell_how_to_attach(client: RunClient, terminal: Terminal) -> None:

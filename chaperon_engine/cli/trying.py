@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import aclosing
 
 from chaperon_engine.cli.requesting import existing_file, scenario_file
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.client.trial import trial
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import EXIT_EXPORT_FAILED, EXIT_OK
-from chaperon_engine.export.layout import Style, cut, paint
+from chaperon_engine.export.layout import Style, cut, paint, plural
 from chaperon_engine.units import show_bytes, show_us
 from chaperon_engine.worker.trial_events import (
     TrialCheck,
@@ -51,11 +52,12 @@ def try_once(arguments: Namespace) -> int:
 
 async def _try(request: LaunchRequest, terminal: Terminal, *, full: bool) -> int:
     code = EXIT_TRIAL_FAILED
-    async for event in trial(request):
-        shown = show_event(event, width=terminal.width, color=terminal.color, full=full)
-        terminal.write(shown)
-        if isinstance(event, TrialFinished) and event.ok:
-            code = EXIT_OK
+    async with aclosing(trial(request)) as events:
+        async for event in events:
+            shown = show_event(event, width=terminal.width, color=terminal.color, full=full)
+            terminal.write(shown)
+            if isinstance(event, TrialFinished) and event.ok:
+                code = EXIT_OK
     return code
 
 
@@ -121,7 +123,7 @@ def _message(
     elif rows:
         yield cut(f"{_INDENT}{rows[0]}", width), ""
         if len(rows) > 1:
-            yield f"{_INDENT}… {len(rows) - 1} more lines (--full shows them)", "dim"
+            yield f"{_INDENT}… {plural(len(rows) - 1, 'more line')} (--full shows all)", "dim"
 
 
 def _timings(timings_us: dict[str, float]) -> str:
@@ -137,7 +139,8 @@ def _timings(timings_us: dict[str, float]) -> str:
 
 def _counts(event: TrialFinished) -> str:
     return (
-        f"{event.requests} requests, {event.failed} failed, {event.http_errors} HTTP errors; "
-        f"{event.checks_passed} checks passed, {event.checks_failed} failed; "
-        f"{event.iterations} iterations, {event.iterations_failed} failed"
+        f"{plural(event.requests, 'request')}, {event.failed:,} failed, "
+        f"{plural(event.http_errors, 'HTTP error')}; "
+        f"{plural(event.checks_passed, 'check')} passed, {event.checks_failed:,} failed; "
+        f"{plural(event.iterations, 'iteration')}, {event.iterations_failed:,} failed"
     )

@@ -96,3 +96,8 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         else:
             current = f"{current} {word}" if current.strip() else indent + word
     return [*lines, current]
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 request`, `1,234 requests`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from chaperon_engine.errors import ActionError
-from chaperon_engine.export.layout import Style, paint, table, wrap
+from chaperon_engine.export.layout import Style, paint, plural, table, wrap
 from chaperon_engine.metrics.model import HTTP, WARMUP
 from chaperon_engine.runs.report import Distribution, Report, ReportMetric
 from chaperon_engine.text import visible, visible_block
@@ -83,7 +83,7 @@ class _Page:
         parts = [f"measured {show_duration(run.measured_s)}"]
         parts += [f"warm-up {show_duration(run.warmup_s)}"] if run.warmup_s else []
         parts += [f"drain {show_duration(run.drain_s)}"] if run.drain_s >= 0.1 else []
-        parts.append(_plural(len(run.workers), "worker"))
+        parts.append(plural(len(run.workers), "worker"))
         parts.append(f"seed {run.seed}")
         parts += [f"tag {visible(run.tag, 40)}"] if run.tag else []
         parts.append(f"run {visible(run.id, 60)}")
@@ -96,7 +96,7 @@ class _Page:
         missing = sum(worker.missing_latencies for worker in run.workers)
         if missing:
             yield from self.wrapped(
-                f"! {_plural(missing, 'request')} counted whose latency was lost with its worker",
+                f"! {plural(missing, 'request')} counted whose latency was lost with its worker",
                 "yellow",
             )
 
@@ -106,7 +106,7 @@ class _Page:
         rate = self.paint(f"{totals.requests_per_s:,.1f}/s", "bold")
         yield f"Requests    {totals.requests:,}   {rate}"
         bad = f"{totals.failed:,} failed{_share(totals.failed, totals.requests)}"
-        http = _plural(totals.http_errors, "HTTP error")
+        http = plural(totals.http_errors, "HTTP error")
         http += _share(totals.http_errors, totals.requests)
         broken = totals.failed or totals.http_errors
         line = f"            {bad}   {http}"
@@ -143,7 +143,7 @@ class _Page:
         yield from self.latency_table([total, *_most(rows)], "requests")
         yield from self.left_out(len(rows))
         if self.report.folded_series:
-            folded = _plural(self.report.folded_series, "series", "series")
+            folded = plural(self.report.folded_series, "series", "series")
             yield from self.wrapped(f"{folded} beyond the limit of this run are in (other)", "dim")
 
     def other_outcomes(self) -> Iterator[str]:
@@ -318,7 +318,7 @@ class _Page:
         requests = sum(metric.count for metric in rows)
         yield self.paint("Warm-up, not part of the figures above", "bold")
         duration = show_duration(self.report.run.warmup_s)
-        yield from self.wrapped(f"{_plural(requests, 'request')} in {duration}", "dim")
+        yield from self.wrapped(f"{plural(requests, 'request')} in {duration}", "dim")
         yield from self.latency_table(_most(rows)[:10], "requests")
 
     def files(self, files: Mapping[str, str]) -> Iterator[str]:
@@ -396,10 +396,6 @@ def _since(first_s: float | None) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f" ({_percent(part / whole)})" if part and whole else ""
-
-
-def _plural(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _origins() -> dict[str, str]:

@@ -333,3 +333,38 @@ def test_a_closed_output_is_no_error(chaperon: Chaperon) -> None:
         ["sh", "-c", command], env=chaperon.env, capture_output=True, timeout=20, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_try_shows_every_exchange_of_one_session(chaperon: Chaperon, target: str) -> None:
+    write_scenario(chaperon, target)
+    done = chaperon("try", "hello.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"→ 1  GET {target}/json" in done.stdout
+    assert "← 1  200 OK" in done.stdout
+    assert "check passed  ok" in done.stdout
+    assert "output: printed by a scenario" in done.stdout
+    assert "1 request, 0 failed, 0 HTTP errors; 1 check passed, 0 failed" in done.stdout
+    assert chaperon("runs").stdout == "No runs yet.\n", "a trial leaves no run"
+
+
+def test_try_ends_with_1_when_something_in_the_session_failed(
+    chaperon: Chaperon, target: str
+) -> None:
+    write_scenario(chaperon, target, SCENARIO.replace("page.ok)", "lambda: {}['price'])"))
+    done = chaperon("try", "hello.py")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "check FAILED  ok: " in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_trial_ends_quietly_with_its_child(chaperon: Chaperon, target: str) -> None:
+    write_scenario(chaperon, target, SCENARIO.replace("/json", "/slow?ms=20000"))
+    with chaperon.start("try", "hello.py") as process:
+        wait_for_line(process, "  0.0")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (105, "")
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive

@@ -51,7 +51,7 @@ RESPONSE = TrialResponse(
                 "          redirect 302 http://127.0.0.1/old",
                 "          18 B application/json",
                 '          {"ok": true}',
-                "          … 1 more lines (--full shows them)",
+                "          … 1 more line (--full shows all)",
             ],
         ),
         (
@@ -119,5 +119,5 @@ def test_the_verdict_has_all_counts() -> None:
     )
     assert show_event(event, width=80, color=False) == (
         "\n2 checks failed.\n5 requests, 1 failed, 2 HTTP errors; 3 checks passed, 2 failed; "
-        "1 iterations, 0 failed"
+        "1 iteration, 0 failed"
     )
