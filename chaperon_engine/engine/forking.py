@@ -117,6 +117,10 @@ def _be_worker(setup: WorkerSetup, parent: int) -> None:
         # The engine decides what a signal to the process group means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # What user code prints goes through sys.stdout to the run's log; programs that it starts
+        # would write to the engine's log without bound.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
         if setup.core is not None:
             pin(setup.core)
         run_worker(setup)

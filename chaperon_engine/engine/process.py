@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sys
 import time
@@ -114,6 +115,9 @@ class _Engine:
             coordinator.outcome.is_final = True
         await coordinator.server.close()
         await coordinator.end_workers()
+        if coordinator.refusal is not None and coordinator.refusal.user_error:
+            # Nothing was measured: such a run never was.
+            await asyncio.to_thread(shutil.rmtree, self._directory.path, ignore_errors=True)
         return 1 if report is None else 0
 
     async def _keep_publishing(self) -> None:

@@ -15,6 +15,7 @@ Must not know: what an engine does.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -186,6 +187,8 @@ class RunDirectory:
         """Remove the run and all of its files. Raises UserError while it is running."""
         if self.state() == "running" or is_locked(self.lock):
             raise UserError(f"{self.id} is still running: stop it first")
+        with contextlib.suppress(OSError, EngineError):
+            self.socket_path().unlink()  # a killed engine leaves it, perhaps in another folder
         shutil.rmtree(self.path)
 
 

@@ -87,6 +87,24 @@ async def test_a_normal_run(server: CountingServer, scenario: WriteScenario) -> 
     assert window.totals.requests == server.requests
 
 
+async def test_a_run_with_a_warm_up_keeps_its_requests_apart(
+    server: CountingServer, scenario: WriteScenario
+) -> None:
+    client = await launch(request(scenario(), warmup_s=0.7))
+    last = await last_snapshot(client)
+    await client.close()
+    report = load_report(client.run_id)
+    warm = sum(
+        metric.count
+        for metric in report.metrics
+        if metric.kind == "http" and metric.phase == "warmup"
+    )
+    assert 0 < warm < server.requests
+    assert report.totals.requests == last.totals.requests == server.requests - warm
+    assert 0.5 < report.run.measured_s < 0.9
+    assert sum(second.requests for second in report.intervals) == server.requests
+
+
 async def test_a_run_that_is_stopped_in_the_middle(
     server: CountingServer, scenario: WriteScenario
 ) -> None:
