@@ -56,7 +56,7 @@ def replaced(config: Config, key: str | Sequence[str], value: Any) -> dict[str, 
 def has_functions(config: Config) -> bool:
     """Whether any value must be computed when a session starts."""
     return any(
-        has_functions(value) if isinstance(value, Mapping) else callable(value)
+        has_functions(value) if isinstance(value, Mapping) else _is_function(value)
         for value in config.values()
     )
 
@@ -67,11 +67,16 @@ async def computed(config: Config, session: Session) -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, Mapping):
             result[key] = await computed(value, session)
-        elif callable(value):
+        elif _is_function(value):
             result[key] = await _value_of(value, session)
         else:
             result[key] = value
     return result
+
+
+def _is_function(value: object) -> bool:
+    # A class as a value is a value: people keep models and enums in their config.
+    return callable(value) and not isinstance(value, type)
 
 
 async def _value_of(function: Callable[..., Any], session: Session) -> Any:

@@ -144,6 +144,7 @@ class Bench:
         # The target of the test lives in this loop too.
         left = {task for task in asyncio.all_tasks() - before if "aiohttp" not in repr(task)}
         assert not left
+        assert all(connection.closing for connection in self.http.connections)
         await self.http.close()
         assert not self.http.connections
         return self.result()
