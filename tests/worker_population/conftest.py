@@ -1,12 +1,23 @@
-"""A real target for each test."""
+"""A real target for each test, and both loops."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import uvloop
 
 from chaperon_engine.target import RunningTarget, start
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Workers use uvloop; a trial in a user's own loop may not."""
+    if "test_trial" in item.nodeid:
+        return {"asyncio": asyncio.SelectorEventLoop}
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
 
 
 @pytest.fixture
