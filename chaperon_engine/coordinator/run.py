@@ -1,6 +1,6 @@
 """One run from its workers' first word to its report: does what the state machine decides.
 
-Owns: the loop's tick, the workers' links, the aggregate, the journal. Must not know: how workers
+Owns: the loop's tick, the workers' links, the aggregate. Must not know: how workers
 are forked, or what a viewer draws. Decisions are in `state`, viewers in `server`.
 """
 
@@ -36,13 +36,14 @@ from chaperon_engine.coordinator.events import (
     WorkerIsLost,
 )
 from chaperon_engine.coordinator.hang import innermost_user_frame
+from chaperon_engine.coordinator.keeping import RunKeeper
 from chaperon_engine.coordinator.links import WorkerLink
 from chaperon_engine.coordinator.server import ClientServer, Seen
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.aggregate import RunAggregate
-from chaperon_engine.metrics.counters import SLOT_WORDS, RunCounters
+from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.model import Frame, LogLine
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 from chaperon_engine.protocol.lease import Leases
@@ -55,22 +56,14 @@ from chaperon_engine.protocol.messages import (
     Welcome,
     WorkerFailed,
 )
-from chaperon_engine.runs.build import Ending, build_report
+from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import (
-    AnyRecord,
-    Ended,
-    Header,
-    JournalWriter,
-    Steered,
-    WorkerLost,
-)
-from chaperon_engine.runs.record import RunRecord, SteeringAction, WorkerRecord, write_record
+from chaperon_engine.runs.journal import Ended, Header
+from chaperon_engine.runs.record import RunRecord, WorkerRecord
 from chaperon_engine.runs.report import Report
 from chaperon_engine.runs.window import read_window
 
 TICK_S = 0.05
-SYNC_EVERY_S = 1.0
 TRACE_WAIT_S = 0.2
 """How long a hanging worker has to write down where it is."""
 MAX_READ_BYTES = 8 * 1024 * 1024
@@ -139,8 +132,7 @@ class Coordinator:
         self._exits_told: set[int] = set()
         self._logs = LogMemory()
         self._say = say
-        self._journal: JournalWriter | None = None
-        self._synced_at = 0.0
+        self._keeper = RunKeeper(directory, record, self._disk_refuses)
         self._start_ns = 0
         self._end_ns = 0
         self._told_accepted = False
@@ -195,9 +187,7 @@ class Coordinator:
         self.handle(Tick())
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
-        if now - self._synced_at >= SYNC_EVERY_S:
-            self._synced_at = now
-            self._keep(lambda journal: journal.sync())
+        self._keeper.sync()
         self.server.publish()
 
     def _notice_exits(self) -> None:
@@ -265,12 +255,7 @@ class Coordinator:
             WorkerRecord(worker=worker.number, pid=worker.pid, core=worker.core)
             for worker in self._workers
         ]
-        self._write_record()
-        try:
-            self._journal = JournalWriter(self.directory.journal)
-        except OSError as error:
-            self._lose_journal(error)
-        self._record(
+        self._keeper.begin(
             Header(
                 run_id=self.record.id,
                 start_ns=start_ns,
@@ -300,7 +285,7 @@ class Coordinator:
         self._logs.add(*frame.logs)
         if frame.dropped_logs:
             self._log_line("warning", f"worker {frame.worker}", f"{frame.dropped_logs} more lines")
-        self._keep(lambda journal: journal.append_frame(frame))
+        self._keeper.frame(frame)
         if self.aggregate.table.is_full and not self._told_accepted:
             self._told_accepted = True
             keys = self.aggregate.table.accepted_keys()
@@ -319,25 +304,20 @@ class Coordinator:
 
     def _lose(self, worker: int, note: str) -> None:
         counters = self.counters.worker(worker)
-        words = counters.words[: min(counters.used, counters.slots) * SLOT_WORDS].tolist()
-        slots = [words[start : start + SLOT_WORDS] for start in range(0, len(words), SLOT_WORDS)]
         summary = self.aggregate.worker_lost(worker, counters)
         self._end_ns = max(self._end_ns, time.monotonic_ns())
-        if summary.missing_latencies:
-            self.say(
-                "warning",
-                f"worker {worker}: {summary.missing_latencies} requests are counted, their "
-                "latencies died with it",
-            )
-        self._keep(lambda journal: journal.flush(worker))
-        self._record(WorkerLost(worker=worker, note=note, slots=slots))
+        self.state.reasons.append(missing_of_lost(worker, summary.missing_latencies))
+        self._keeper.worker_lost(worker, note, counters)
 
     def _note(self, what: str, by: str) -> None:
         at_s = (time.monotonic_ns() - self._start_ns) / 1e9
         self.aggregate.end_load(max(0.0, at_s))
-        self._record(Steered(at_s=at_s, action=what, by=by))
-        self.record.actions.append(SteeringAction(at_s=at_s, action=what, by=by))
-        self._write_record()
+        self._keeper.steered(at_s, what, by)
+
+    def _disk_refuses(self, sentence: str) -> None:
+        if sentence not in self.state.reasons:
+            self.state.reasons.append(sentence)
+            self.say("error", sentence)
 
     def say(self, level: str, text: str) -> None:
         """A line of the engine for the run's log."""
@@ -354,7 +334,7 @@ class Coordinator:
         duration_s = (self._end_ns - self._start_ns) / 1e9
         self.aggregate.finish(duration_s)
         self.outcome.duration_s = duration_s
-        self._record(
+        self._keeper.end(
             Ended(
                 at_s=duration_s,
                 status=self.state.status,
@@ -362,10 +342,6 @@ class Coordinator:
                 reasons=self.state.reasons,
             )
         )
-        self._keep(lambda journal: journal.close())
-        self._journal = None
-        self.record.status = self.state.status
-        self._write_record()
         return build_report(
             self.record,
             self.aggregate,
@@ -381,36 +357,6 @@ class Coordinator:
                 },
             ),
         )
-
-    # the record on disk: a full disk must not end the run
-
-    def _record(self, record: AnyRecord) -> None:
-        def append(journal: JournalWriter) -> None:
-            if isinstance(record, Ended):
-                journal.flush()
-            journal.append(record)
-
-        self._keep(append)
-
-    def _keep(self, write: Callable[[JournalWriter], None]) -> None:
-        if self._journal is None:
-            return
-        try:
-            write(self._journal)
-        except OSError as error:
-            self._journal = None
-            self._lose_journal(error)
-
-    def _lose_journal(self, error: OSError) -> None:
-        reason = f"the journal could not be written ({error.strerror}): the report is made without"
-        self.state.reasons.append(reason)
-        self.say("error", reason)
-
-    def _write_record(self) -> None:
-        try:
-            write_record(self.directory, self.record)
-        except OSError as error:
-            self.say("error", f"{self.directory.record} could not be written: {error.strerror}")
 
     # what viewers see and do (RunView)
 
@@ -434,9 +380,10 @@ class Coordinator:
 
     def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
         """With rows from the journal; without them when that is too long to be read now."""
-        if self._journal is None or self._journal.size_bytes > MAX_READ_BYTES:
+        journal = self._keeper.readable_journal(MAX_READ_BYTES)
+        if journal is None:
             return self.aggregate.window(start_s, end_s)
-        return read_window(self.directory.journal, self.record.plan, start_s, end_s)
+        return read_window(journal, self.record.plan, start_s, end_s)
 
     def stop(self, by: str) -> None:
         """See `server.RunView`."""

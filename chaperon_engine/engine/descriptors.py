@@ -22,6 +22,8 @@ def check(plan: Plan, workers: int, limit: int) -> None:
     """Raise UserError with the arithmetic when a worker's sessions cannot have one connection
     each. A session that talks to several services, or concurrently to one, needs more; that is
     seen only while it runs and counted as `generator_descriptors`."""
+    if plan.services and all(s.settings.get("pool") == "worker" for s in plan.services):
+        return  # connections are few and shared, however many sessions there are
     sessions = -(-plan.sessions // workers)
     needed = sessions + RESERVED
     if needed > limit:

@@ -75,6 +75,14 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
     )
 
 
+def missing_of_lost(worker: int, latencies: int) -> str:
+    """What a report says of the figures that died with a worker."""
+    return (
+        f"worker {worker}: {latencies} completed requests are counted without their latencies and "
+        "classes, and one request may be counted that was not sent or the reverse"
+    )
+
+
 def _workers(
     record: RunRecord, aggregate: RunAggregate, lost: dict[int, str]
 ) -> list[ReportWorker]:

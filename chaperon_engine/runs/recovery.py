@@ -9,7 +9,7 @@ from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import SLOT_WORDS, RunCounters, WorkerCounters
 from chaperon_engine.metrics.model import Frame
-from chaperon_engine.runs.build import Ending, build_report
+from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import (
     AnyRecord,
@@ -72,6 +72,8 @@ class _Replay:
     end_ns: int = 0
     last: dict[int, Frame] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)
+    missing: dict[int, int] = field(default_factory=dict)
+    """Latencies that died with each lost worker."""
     steered: list[Steered] = field(default_factory=list)
     ended: Ended | None = None
     problem: str = ""
@@ -88,7 +90,8 @@ class _Replay:
             if entry.worker in self.lost or not 0 <= entry.worker < len(self.record.workers):
                 return False
             self.lost[entry.worker] = visible(entry.note)
-            self.aggregate.worker_lost(entry.worker, _counters(entry.slots))
+            summary = self.aggregate.worker_lost(entry.worker, _counters(entry.slots))
+            self.missing[entry.worker] = summary.missing_latencies
         elif isinstance(entry, Steered):
             self.steered.append(entry)
             self.aggregate.end_load(entry.at_s)
@@ -148,6 +151,7 @@ class _Replay:
         ]
         for worker, note in self.lost.items():
             reasons.append(f"worker {worker} was lost: {note}")
+            reasons.append(missing_of_lost(worker, self.missing[worker]))
         reasons.append(
             "the engine was killed: recovered from the journal, which ends "
             f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "

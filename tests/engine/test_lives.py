@@ -70,7 +70,7 @@ async def test_a_worker_that_hangs_is_named_killed_and_the_run_ends(
     )
     file = scenario(source)
     line = file.read_text().splitlines().index("            time.sleep(300)") + 1
-    limits = "keywords['limits'] = Limits(ping_every_s=0.1, hung_after_s=0.4, kill_after_s=0.6)"
+    limits = "keywords['limits'] = Limits(ping_every_s=0.1, hung_after_s=0.8, kill_after_s=1.2)"
     client, engine = await launch_with(request(file), limits)
     seen = await snapshots_until(client, lambda s: "hangs at" in s.workers[0].note)
     assert seen[-1].workers[0].state == "hung"

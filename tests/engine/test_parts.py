@@ -11,13 +11,20 @@ import time
 import types
 from pathlib import Path
 
+import msgspec
 import pytest
 import trustme
 import uvloop
 
 from chaperon_engine.client.source import locate
 from chaperon_engine.definition.model import LoadTest
-from chaperon_engine.definition.plan import LaunchRequest, LoadProfile, Plan, PopulationPlan
+from chaperon_engine.definition.plan import (
+    LaunchRequest,
+    LoadProfile,
+    Plan,
+    PopulationPlan,
+    ServicePlan,
+)
 from chaperon_engine.definition.resolve import resolve
 from chaperon_engine.engine import descriptors
 from chaperon_engine.engine.cores import take_cores
@@ -77,6 +84,12 @@ def plan_of(sessions: int) -> Plan:
 
 def test_a_plan_that_fits_is_let_through() -> None:
     descriptors.check(plan_of(2 * (1000 - descriptors.RESERVED)), 2, 1000)
+
+
+def test_sessions_that_share_connections_are_not_counted() -> None:
+    service = ServicePlan(name="s", base_url="http://x", settings={"pool": "worker"})
+    plan = msgspec.structs.replace(plan_of(40_000), services=[service])
+    descriptors.check(plan, 1, 20_000)
 
 
 def test_a_plan_that_cannot_fit_is_refused_with_the_arithmetic() -> None:

@@ -1,0 +1,110 @@
+"""What a run leaves on disk while it runs: journal and run.json.
+
+Owns: what is written when, and that a full disk ends neither run nor engine. Must not know:
+decisions, viewers, the aggregate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chaperon_engine.metrics.counters import SLOT_WORDS, WorkerCounters
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
+from chaperon_engine.runs.record import RunRecord, SteeringAction, write_record
+
+SYNC_EVERY_S = 1.0
+
+
+class RunKeeper:
+    """Writes the record of one run. Never raises for what the disk refuses; says it once."""
+
+    def __init__(
+        self, directory: RunDirectory, record: RunRecord, on_trouble: Callable[[str], None]
+    ):
+        """`on_trouble` gets one sentence when something could not be written."""
+        self.record = record
+        self._directory = directory
+        self._on_trouble = on_trouble
+        self._journal: JournalWriter | None = None
+        self._synced_at = 0.0
+
+    def begin(self, header: Header) -> None:
+        """The load begins: open the journal, write run.json."""
+        self.write_record()
+        try:
+            self._journal = JournalWriter(self._directory.journal)
+        except OSError as error:
+            self._give_up(error)
+        self._write(lambda journal: journal.append(header))
+
+    def frame(self, frame: Frame) -> None:
+        """A worker's frame."""
+        self._write(lambda journal: journal.append_frame(frame))
+
+    def worker_lost(self, worker: int, note: str, counters: WorkerCounters) -> None:
+        """A worker is gone; its shared counters stand for the frame that is missing."""
+        words = counters.words[: min(counters.used, counters.slots) * SLOT_WORDS].tolist()
+        slots = [words[start : start + SLOT_WORDS] for start in range(0, len(words), SLOT_WORDS)]
+
+        def write(journal: JournalWriter) -> None:
+            journal.flush(worker)
+            journal.append(WorkerLost(worker=worker, note=note, slots=slots))
+
+        self._write(write)
+
+    def steered(self, at_s: float, action: str, by: str) -> None:
+        """Somebody, or a limit, stopped or aborted the run."""
+        self._write(lambda journal: journal.append(Steered(at_s=at_s, action=action, by=by)))
+        self.record.actions.append(SteeringAction(at_s=at_s, action=action, by=by))
+        self.write_record()
+
+    def sync(self) -> None:
+        """Make what was written durable, at most once a second."""
+        now = time.monotonic()
+        if now - self._synced_at >= SYNC_EVERY_S:
+            self._synced_at = now
+            self._write(lambda journal: journal.sync())
+
+    def end(self, ended: Ended) -> None:
+        """The run is over: close the journal, write run.json."""
+
+        def write(journal: JournalWriter) -> None:
+            journal.flush()
+            journal.append(ended)
+            journal.close()
+
+        self._write(write)
+        self._journal = None
+        self.record.status = ended.status
+        self.write_record()
+
+    def readable_journal(self, max_bytes: int) -> Path | None:
+        """The journal, when there is one that is not longer than `max_bytes`."""
+        if self._journal is None or self._journal.size_bytes > max_bytes:
+            return None
+        return self._directory.journal
+
+    def write_record(self) -> None:
+        """Replace run.json."""
+        try:
+            write_record(self._directory, self.record)
+        except OSError as error:
+            self._on_trouble(f"{self._directory.record} could not be written: {error.strerror}")
+
+    def _write(self, write: Callable[[JournalWriter], None]) -> None:
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except OSError as error:
+            self._journal = None
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._on_trouble(
+            f"the journal could not be written ({error.strerror}): the report is made without it"
+        )
