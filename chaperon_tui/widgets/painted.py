@@ -2,12 +2,10 @@
 
 Owns: from rows to strips, and drawing no more than has changed and can be seen. A widget gives its
 rows in `paint`; `repaint` compares them with those on the screen and refreshes those that differ.
-Roles get their look from `.role--NAME` in the app's style sheet.
+Roles get their look from `looks`.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,19 +14,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from chaperon_tui.raster.cells import Row, row_width
-
-ROLES = (
-    "label", "axis", "grid", "mark", "note", "header", "sorted", "dim", "bad", "warn", "good",
-    "title", "heading", "value", "key", "p50", "p95", "p99", "rate", "failed", "bar", "done",
-    "open", "degraded", "saturated", "cursor", "tab", "tab-current", "tile", "tile-bad",
-    "heat0", "heat1", "heat2", "heat3", "heat4", "heat5",
-)  # fmt: skip
+from chaperon_tui.widgets.looks import style_of
 
 
 class Painted(Widget):
     """A widget of its own rows."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None):
         super().__init__(id=id, classes=classes)
@@ -86,13 +76,10 @@ class Painted(Widget):
         return strip.adjust_cell_length(width, self._look(""))
 
     def _look(self, role: str) -> Style:
-        """The style of a role; `role+cursor` is the role on the cursor's background."""
         look = self._looks.get(role)
         if look is None:
-            name, _, over = role.partition("+")
-            look = self.get_component_rich_style(f"role--{name}") if name else self.rich_style
-            if over:
-                look = look + Style(bgcolor=self._look(over).bgcolor)
+            background = self.background_colors[1]
+            look = style_of(role, self.app.theme_variables, background)
             self._looks[role] = look
         return look
 

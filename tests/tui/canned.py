@@ -57,6 +57,10 @@ class Words:
     path: str = "results/2026-11-21/CheckoutTest/demo.json"
 
 
+PLAIN = Words()
+WHOLE = View()
+
+
 def latency(scale: float, count: int) -> Percentiles:
     """A distribution around `scale` milliseconds."""
     us = scale * 1000
@@ -90,7 +94,7 @@ def intervals(seconds: int) -> list[Interval]:
     return found
 
 
-def plan(words: Words = Words(), *, sessions: int = 50) -> Plan:
+def plan(words: Words = PLAIN, *, sessions: int = 50) -> Plan:
     """The plan of the bundled checkout."""
     return Plan(
         load_test=words.load_test, file="/home/ann/scenarios/checkout.py", doc=words.doc,
@@ -102,7 +106,7 @@ def plan(words: Words = Words(), *, sessions: int = 50) -> Plan:
     )  # fmt: skip
 
 
-def series(words: Words = Words(), count: int = 9) -> list[SeriesRow]:
+def series(words: Words = PLAIN, count: int = 9) -> list[SeriesRow]:
     """Requests, a call, and connects."""
     keys = [("http", "POST", "/login"), ("http", "GET", words.url), ("http", "GET", "/"),
             ("http", "POST", "/echo"), ("call", "", "pay"), ("connect", "", "shop"),
@@ -124,12 +128,12 @@ def series(words: Words = Words(), count: int = 9) -> list[SeriesRow]:
 
 
 def snapshot(
-    words: Words = Words(),
+    words: Words = PLAIN,
     *,
     elapsed_s: float = 42.0,
     state: str = "running",
     verdict: str = "good",
-    view: View = View(),
+    view: View = WHOLE,
     new_from: int = 0,
     rows: int = 9,
 ) -> Snapshot:
@@ -180,7 +184,7 @@ def snapshot(
     )  # fmt: skip
 
 
-def detail(words: Words = Words()) -> SeriesDetail:
+def detail(words: Words = PLAIN) -> SeriesDetail:
     """One series in full."""
     row = series(words)[1]
     points = (0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
@@ -204,7 +208,7 @@ def distribution(scale: float, count: int) -> Distribution:
     )  # fmt: skip
 
 
-def report(words: Words = Words()) -> Report:
+def report(words: Words = PLAIN) -> Report:
     """The report of a run of 60 s."""
     history = intervals(60)
     total = sum(each.requests for each in history)
@@ -240,7 +244,7 @@ def report(words: Words = Words()) -> Report:
     )  # fmt: skip
 
 
-def entries(words: Words = Words()) -> list[Entry]:
+def entries(words: Words = PLAIN) -> list[Entry]:
     """A menu."""
     return [
         Entry(file="/home/ann/scenarios/checkout.py", name="CheckoutTest", line=12, doc=words.doc,

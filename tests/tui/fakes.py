@@ -30,7 +30,7 @@ from chaperon_engine import (
     WindowSummary,
 )
 from tests.tui import canned
-from tests.tui.canned import Words
+from tests.tui.canned import PLAIN, Words
 
 if TYPE_CHECKING:
     from chaperon_engine import TrialEvent
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class FakeRun:
     """A run whose snapshots the test sends."""
 
-    def __init__(self, words: Words = Words()):
+    def __init__(self, words: Words = PLAIN):
         self.words = words
         self.run_id = "20261121-210000-CheckoutTest-a1b2"
         self.directory = Path("/runs") / self.run_id
@@ -92,7 +92,7 @@ class FakeRun:
 class FakeEngine:
     """Answers from canned data; `launch` hands out the runs of `runs` in turn."""
 
-    def __init__(self, words: Words = Words(), runs: Sequence[FakeRun] = ()):
+    def __init__(self, words: Words = PLAIN, runs: Sequence[FakeRun] = ()):
         self.words = words
         self.runs = list(runs)
         self.requests: list[LaunchRequest] = []

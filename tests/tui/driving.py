@@ -1,0 +1,124 @@
+"""Drives the app over a fake engine and waits for conditions, never for time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from chaperon_engine import LaunchRequest
+from chaperon_tui.app import ChaperonApp, Start
+from tests.tui import canned
+from tests.tui.canned import PLAIN, Words
+from tests.tui.fakes import FakeEngine, FakeRun
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "160x50": (160, 50)}
+WAIT_S = 8.0
+MENU = Start()
+
+
+@dataclass
+class Driver:
+    """The app, its pilot, and the run that the next launch gets."""
+
+    app: ChaperonApp
+    pilot: Pilot[None]
+    engine: FakeEngine
+    run: FakeRun
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other."""
+        for key in keys:
+            await self.pilot.press(key)
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], Any], what: str = "") -> None:
+        """Wait until `condition` holds."""
+        async with asyncio.timeout(WAIT_S):
+            while not condition():
+                await self.pilot.pause(0.01)
+
+    async def until_screen(self, name: str) -> None:
+        """Wait until the screen of this class lies on top and has been laid out."""
+        await self.until(lambda: type(self.app.screen).__name__ == name)
+        await self.pilot.pause()
+
+    def text(self) -> str:
+        """What the screen shows, as plain lines."""
+        screen = self.app.screen
+        lines = screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+    async def until_text(self, text: str) -> None:
+        """Wait until the screen shows it."""
+        await self.until(lambda: text in self.text())
+
+    def picture(self) -> str:
+        """The screen as SVG without what differs between two equal screens."""
+        for field in self.app.screen.query(Input):
+            field.cursor_blink = False
+        return re.sub(r"\bterminal-\d+-", "terminal-", self.app.export_screenshot(simplify=True))
+
+    async def walk_to_form(self) -> None:
+        """Menu to launch form by keys."""
+        await self.until_text("◆")
+        await self.press("enter")
+        await self.until_screen("LaunchScreen")
+        await self.until(lambda: self.app.screen.query(Input))
+
+    async def open_form(self) -> None:
+        """The launch form of the first entry."""
+        from chaperon_tui.screens.launch import LaunchScreen
+        from chaperon_tui.screens.menu import request_for
+
+        entry = self.engine.discover()[0]
+        await self.app.push_screen(LaunchScreen(request_for(entry), self.run.plan))
+        await self.until(lambda: self.app.screen.query(Input))
+        await self.pilot.pause()
+
+    async def open_live(self, **snapshot: Any) -> None:
+        """The live screen of a launched run, and a snapshot."""
+        from chaperon_tui.screens.live import LiveScreen
+
+        request = LaunchRequest(file="/a/checkout.py", name="CheckoutTest")
+        client = await self.engine.launch(request)
+        await self.app.push_screen(LiveScreen(client, request))
+        await self.until(lambda: self.run.views and self.run.views[-1].limit)
+        await self.send(**snapshot)
+
+    async def send(self, **snapshot: Any) -> None:
+        """One snapshot for the view that was asked for last."""
+        await self.until(lambda: self.run.views)
+        words = self.engine.words
+        self.run.send(canned.snapshot(words, view=self.run.views[-1], **snapshot))
+        await self.pilot.pause()
+        await self.pilot.pause()
+
+    async def open_report(self) -> None:
+        """The report of a run that has just ended."""
+        await self.open_live(state="finished", elapsed_s=60.0)
+        await self.until_screen("ReportScreen")
+
+
+@asynccontextmanager
+async def driving(
+    tmp_path: Path,
+    size: tuple[int, int] = (120, 40),
+    words: Words = PLAIN,
+    start: Start = MENU,
+) -> AsyncIterator[Driver]:
+    """The app on the menu, with one run ready."""
+    run = FakeRun(words)
+    engine = FakeEngine(words, [run])
+    app = ChaperonApp(engine, start, tmp_path / "ui.json")
+    app.animation_level = "none"
+    async with app.run_test(size=size, tooltips=False) as pilot:
+        await pilot.pause()
+        yield Driver(app, pilot, engine, run)
