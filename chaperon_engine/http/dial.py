@@ -140,6 +140,8 @@ async def _dial(target: Target, connection: Connection) -> Dialled:
             sock.close()
         else:
             connection.drop()
+            # uvloop closes a transport whose maker was cancelled without telling its protocol.
+            target.worker.forget(connection)
         raise
     tls_ns = now_ns() - start
     target.series("tls").record_ns(tls_ns)
