@@ -20,6 +20,7 @@ from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot, View
 from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.record import read_record
 from tests.engine.conftest import (
     CountingServer,
     last_snapshot,
@@ -226,6 +227,26 @@ async def test_a_run_whose_starter_is_killed_stops_and_leaves_a_report(
     await viewer.close()
     assert last.reasons == ["the program that started the run has gone"]
     assert load_report(run_id).run.status == "stopped"
+
+
+async def test_a_detached_run_lives_on_and_a_second_run_hears_of_its_cores(
+    scenario: WriteScenario,
+) -> None:
+    file = scenario(duration="60s")
+    first = await launch(LaunchRequest(file=str(file), detach=True))
+    await first.close()
+    second = await launch(LaunchRequest(file=str(file), workers=1))
+    [*_, snapshot] = await snapshots_until(second, lambda s: bool(s.logs))
+    assert "another run uses core" in snapshot.logs[0].text
+    assert "another run uses core" in read_record(RunDirectory(second.directory)).notes[0]
+    await second.abort()
+    assert (await last_snapshot(second)).status == "aborted"
+    await second.close()
+    again = await attach(first.run_id)
+    assert [run.state for run in list_runs()] == ["finished", "running"]
+    await again.stop()
+    assert (await last_snapshot(again)).status == "stopped"
+    await again.close()
 
 
 async def test_a_full_disk_ends_neither_the_run_nor_the_engine(scenario: WriteScenario) -> None:
