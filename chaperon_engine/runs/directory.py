@@ -187,9 +187,13 @@ class RunDirectory:
         """Remove the run and all of its files. Raises UserError while it is running."""
         if self.state() == "running" or is_locked(self.lock):
             raise UserError(f"{self.id} is still running: stop it first")
-        with contextlib.suppress(OSError, EngineError):
-            self.socket_path().unlink()  # a killed engine leaves it, perhaps in another folder
+        self.remove_socket()
         shutil.rmtree(self.path)
+
+    def remove_socket(self) -> None:
+        """Remove what a killed engine left, perhaps in another folder than the run's own."""
+        with contextlib.suppress(OSError, EngineError):
+            self.socket_path().unlink()
 
 
 def all_runs() -> list[RunDirectory]:

@@ -59,6 +59,7 @@ def recover(run: str) -> Report:
         write_record(directory, record)
     except OSError as error:
         raise UserError(f"{directory.report} cannot be written: {error.strerror}") from None
+    directory.remove_socket()
     return report
 
 
