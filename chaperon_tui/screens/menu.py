@@ -22,6 +22,8 @@ from chaperon_tui.widgets.table_view import TableView
 if TYPE_CHECKING:
     from chaperon_tui.app import ChaperonApp
 
+DEMO = "CheckoutTest"
+"""Chosen first in a demo."""
 DESCRIBE_AFTER_S = 0.25
 """How long the cursor rests on an entry before its code is run to learn its plan."""
 
@@ -96,6 +98,9 @@ class MenuScreen(Screen[None]):
         self._found = search(self._entries, text)
         table = self.query_one("#entries", TableView)
         table.cursor = 0
+        if self.chaperon.start.target_url and not text:
+            names = [entry.name for entry in self._found]
+            table.cursor = names.index(DEMO) if DEMO in names else 0
         table.show(menu_table(self._found, text))
         count = len(self._found)
         note = f"{count}" if count == len(self._entries) else f"{count} of {len(self._entries)}"

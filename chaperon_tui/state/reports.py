@@ -19,7 +19,7 @@ from chaperon_engine import (
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.figures import SIGNS, percentile, share, show_time
 from chaperon_tui.state.table import Cell, Column, Table
-from chaperon_tui.state.tables import ERRORS, error_words, short_path
+from chaperon_tui.state.tables import ERRORS, error_words, series_label, short_path
 
 METRICS = (
     Column("label", "Series", 0, "left"),
@@ -167,19 +167,17 @@ def metrics_table(report: Report) -> Table:
     """All series of the report, the most used first."""
     rows = [
         _metric_cells(metric)
-        for metric in sorted(report.metrics, key=lambda m: (m.kind != "http", -m.count))
+        for metric in sorted(
+            report.metrics, key=lambda m: (bool(m.phase), m.kind != "http", -m.count)
+        )
     ]
     return Table.of(METRICS, rows, empty="Nothing was measured.")
 
 
 def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
     latency = metric.service_time_us
-    what = metric.name or metric.url
-    label = visible(f"{metric.method} {what}".strip(), 200)
-    if metric.kind != "http":
-        label += f" ({visible(metric.kind.replace('_', ' '), 20)})"
-    if metric.phase:
-        label += f" [{visible(metric.phase, 12)}]"
+    what = metric.name or metric.url or metric.service
+    label = series_label(metric.kind, f"{metric.method} {what}".strip(), metric.phase)
     http = sum(metric.http_errors.values())
     return (
         (label, ""),

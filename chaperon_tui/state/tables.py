@@ -41,10 +41,10 @@ WORKERS = (
     Column("rss", "Memory", 8, from_width=44),
     Column("core", "Core", 4, from_width=56),
     Column("pid", "PID", 8, from_width=64),
-    Column("sessions", "Sessions", 8, from_width=74),
-    Column("steal", "Steal", 6, from_width=84),
+    Column("sessions", "Sessions", 8, from_width=82),
+    Column("steal", "Steal", 6, from_width=88),
     Column("verdict", "Verdict", 12, "left", from_width=60),
-    Column("note", "", 0, "left", from_width=92),
+    Column("note", "", 0, "left", from_width=100),
 )
 
 ERRORS = (
@@ -65,13 +65,9 @@ LOG = (
 def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
     """One series; kinds other than requests say what they are."""
     kind = row.key.kind
-    label = visible(row.key.label, 200)
-    if kind != "http":
-        label = f"{label} ({visible(kind.replace('_', ' '), 20)})"
+    label = series_label(kind, row.key.label.strip() or row.key.service, row.key.phase)
     if row.key.tags:
         label += " " + visible(" ".join(f"{k}={v}" for k, v in row.key.tags), 60)
-    if row.key.phase:
-        label += f" [{visible(row.key.phase, 12)}]"
     latency = row.latency
     if kind in ("counter", "gauge", "rate") or row.key.unit not in ("", "us"):
         value = share(row.value, 1.0) if kind == "rate" else show_count(row.value)
@@ -94,6 +90,14 @@ def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
         (shown[3], "dim"),
         (show_bytes(row.bytes_in), "dim"),
     )
+
+
+def series_label(kind: str, label: str, phase: str) -> str:
+    """`GET /`, `first byte GET /`, `warm-up GET /`: what it is stands first, where nothing cuts."""
+    words = [] if kind == "http" else [visible(kind.replace("_", " "), 20)]
+    if phase:
+        words.insert(0, "warm-up" if phase == "warmup" else visible(phase, 12))
+    return " ".join([*words, visible(label, 200)])
 
 
 def series_table(snapshot: Snapshot, view: View) -> Table:

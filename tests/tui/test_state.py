@@ -246,8 +246,8 @@ def test_the_series_table_holds_what_the_view_asked_for():
 def test_series_of_other_kinds_say_what_they_are():
     table = series_table(canned.snapshot(), View())
     labels = [row[0][0] for row in table.rows]
-    assert "pay (call)" in labels
-    assert "shop (connect)" in labels
+    assert "call pay" in labels
+    assert "connect shop" in labels
 
 
 def test_failures_stand_beside_percentiles_at_every_width():
