@@ -110,6 +110,7 @@ if TYPE_CHECKING:
         ReportCheck,
         ReportException,
         ReportHealth,
+        ReportInterval,
         ReportMetric,
         ReportRun,
         ReportTotals,
@@ -167,8 +168,8 @@ _HOMES: dict[str, str] = {
         "SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
     "runs.report": (
-        "Distribution Report ReportCheck ReportException ReportHealth ReportMetric ReportRun "
-        "ReportTotals ReportWorker"
+        "Distribution Report ReportCheck ReportException ReportHealth ReportInterval ReportMetric "
+        "ReportRun ReportTotals ReportWorker"
     ),
     "session": "Session",
     "text": "visible visible_block",
@@ -240,6 +241,7 @@ __all__ = [
     "ReportCheck",
     "ReportException",
     "ReportHealth",
+    "ReportInterval",
     "ReportMetric",
     "ReportRun",
     "ReportTotals",

@@ -303,7 +303,8 @@ class RunState:
         if began is not None and now >= began and by != "signal":
             return []
         self.stopped_at = now
-        self.status = "stopped"
+        if by != "limit":  # a limit that was set beforehand is a planned end
+            self.status = "stopped"
         self.reasons.append(reason or _STOP_REASONS.get(by, f"stopped by {by}"))
         return [
             NoteSteering("stop", by),

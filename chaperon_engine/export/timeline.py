@@ -6,13 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from chaperon_engine.export.cells import Cell, encode_table
 from chaperon_engine.export.exporter import Encoded, Exporter
-from chaperon_engine.runs.report import Report
+from chaperon_engine.runs.report import Report, ReportInterval
 
-_PERCENTILES = ("min", "mean", "p50", "p75", "p90", "p95", "p99", "p99_9", "max")
-COLUMNS = (
-    "second", "phase", "requests", "ok", "failed", "http_errors", "in_flight", "active_sessions",
-    "bytes_in", "samples", *_PERCENTILES, "health", "lag_p99_us", "cpu",
-)  # fmt: skip
+COLUMNS = tuple(name for name in ReportInterval.__struct_fields__ if name != "heat")
 """`samples` up to `max`: service time in microseconds of what ended in this second."""
 
 
@@ -27,12 +23,4 @@ class TimelineExporter(Exporter):
 
 def _rows(report: Report) -> Iterator[Sequence[Cell]]:
     for second in report.intervals:
-        latency = second.latency
-        percentiles: tuple[Cell, ...] = tuple(
-            getattr(latency, name) if latency.count else None for name in _PERCENTILES
-        )
-        yield (
-            second.second, second.phase, second.requests, second.ok, second.failed,
-            second.http_errors, second.in_flight, second.active_sessions, second.bytes_in,
-            latency.count, *percentiles, second.verdict, second.lag_p99_us, second.cpu,
-        )  # fmt: skip
+        yield [getattr(second, name) for name in COLUMNS]

@@ -14,6 +14,7 @@ from chaperon_engine.runs.report import (
     ReportCheck,
     ReportException,
     ReportHealth,
+    ReportInterval,
     ReportMetric,
     ReportRun,
     ReportTotals,
@@ -69,7 +70,7 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
         checks=_converted(aggregate.checks(), ReportCheck),
         exceptions=_converted(aggregate.exceptions(), ReportException),
         health=msgspec.convert(aggregate.health_summary(), ReportHealth, from_attributes=True),
-        intervals=aggregate.intervals,
+        intervals=[ReportInterval.of(interval) for interval in aggregate.intervals],
         folded_series=aggregate.folded,
         plan=msgspec.to_builtins(plan),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
-from chaperon_engine.metrics.snapshot import Interval
+from chaperon_engine.metrics.snapshot import Interval, Percentiles
 
 SCHEMA = "chaperon.report/1"
 
@@ -182,6 +182,75 @@ class ReportHealth(msgspec.Struct, kw_only=True):
     steal: float = 0.0
 
 
+class ReportInterval(msgspec.Struct, kw_only=True):
+    """One second of the run; latencies are those of what ended in it, None when nothing did."""
+
+    second: int
+    """Whole seconds since the start of the run; the interval is [second, second + 1)."""
+    phase: str = ""
+    """Empty, `warmup` or `drain`."""
+    requests: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    in_flight: int = 0
+    """At its end."""
+    active_sessions: int = 0
+    bytes_in: int = 0
+    samples: int = 0
+    """Complete responses with an expected status, which the latencies below are of."""
+    min: int | None = None
+    mean: float | None = None
+    p50: int | None = None
+    p75: int | None = None
+    p90: int | None = None
+    p95: int | None = None
+    p99: int | None = None
+    p99_9: int | None = None
+    max: int | None = None
+    health: str = "good"
+    """Verdict on the generator: `good`, `degraded` or `saturated`."""
+    lag_p99_us: int = 0
+    """Worst worker."""
+    cpu: float = 0.0
+    """Worst worker, 0 to 1."""
+    heat: list[int] = []
+    """Counts for the rows of a latency heatmap: 10 us to 100 s, four rows a decade."""
+
+    @classmethod
+    def of(cls, interval: Interval) -> ReportInterval:
+        """The same second as viewers saw it."""
+        latency = interval.latency
+        figures = msgspec.structs.asdict(latency) if latency.count else {}
+        figures.pop("count", None)
+        rest = msgspec.structs.asdict(interval)
+        del rest["latency"]
+        return cls(samples=latency.count, health=rest.pop("verdict"), **rest, **figures)
+
+    def as_interval(self) -> Interval:
+        """The second as viewers draw it."""
+        latency = Percentiles()
+        if self.samples:
+            figures = {name: getattr(self, name) for name in Percentiles.__struct_fields__[1:]}
+            latency = Percentiles(count=self.samples, **figures)
+        return Interval(
+            second=self.second,
+            requests=self.requests,
+            ok=self.ok,
+            failed=self.failed,
+            http_errors=self.http_errors,
+            in_flight=self.in_flight,
+            latency=latency,
+            heat=self.heat,
+            active_sessions=self.active_sessions,
+            verdict=self.health,
+            phase=self.phase,
+            bytes_in=self.bytes_in,
+            lag_p99_us=self.lag_p99_us,
+            cpu=self.cpu,
+        )
+
+
 class Report(msgspec.Struct, kw_only=True):
     """A whole run."""
 
@@ -194,7 +263,7 @@ class Report(msgspec.Struct, kw_only=True):
     checks: list[ReportCheck] = []
     exceptions: list[ReportException] = []
     health: ReportHealth = msgspec.field(default_factory=ReportHealth)
-    intervals: list[Interval] = []
+    intervals: list[ReportInterval] = []
     folded_series: int = 0
     """Keys beyond the cap, folded into `(other)`."""
     plan: dict[str, Any] = {}

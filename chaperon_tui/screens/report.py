@@ -63,7 +63,7 @@ class ReportScreen(Screen[None]):
         """Format to the path that was written."""
         self._window = window
         self._history = History()
-        self._history.extend(report.intervals)
+        self._history.extend([second.as_interval() for second in report.intervals])
         self._timer: Timer | None = None
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
-from chaperon_engine.metrics.snapshot import Interval, Percentiles
 from chaperon_engine.runs.report import (
     Distribution,
     Report,
     ReportCheck,
     ReportException,
     ReportHealth,
+    ReportInterval,
     ReportMetric,
     ReportRun,
     ReportTotals,
@@ -165,14 +165,23 @@ def report(**changes: object) -> Report:
         ],
         "health": ReportHealth(),
         "intervals": [
-            Interval(
+            ReportInterval(
                 second=second,
                 requests=100,
                 ok=99,
                 failed=1,
                 http_errors=0,
                 in_flight=3,
-                latency=Percentiles(99, 101, 150.25, 150, 175, 190, 195, 1099, 10_999, 11_000),
+                samples=99,
+                min=101,
+                mean=150.25,
+                p50=150,
+                p75=175,
+                p90=190,
+                p95=195,
+                p99=1099,
+                p99_9=10_999,
+                max=11_000,
             )
             for second in range(3)
         ],

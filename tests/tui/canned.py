@@ -24,6 +24,7 @@ from chaperon_engine import (
     ReportCheck,
     ReportException,
     ReportHealth,
+    ReportInterval,
     ReportMetric,
     ReportRun,
     ReportTotals,
@@ -239,7 +240,7 @@ def report(words: Words = PLAIN) -> Report:
                                     traceback=TRACEBACK, where="run", session=words.name)],
         health=ReportHealth(verdict="degraded", degraded_share=0.12, first_degraded_s=4.0,
                             reason=words.reason, lag_p99_us=14_000, cpu=0.93),
-        intervals=history,
+        intervals=[ReportInterval.of(second) for second in history],
         plan={"load_test": words.load_test},
     )  # fmt: skip
 
