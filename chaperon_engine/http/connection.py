@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         "_rules",
         "_series",
         "_skip",
+        "_special",
         "_status",
         "_status_code",
         "closing",
@@ -129,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         """Empty until the head is complete."""
         self._status = 0
-        self._complete = self._keep = self._has_extra = False
+        self._complete = self._keep = self._has_extra = self._special = False
         self._pieces: list[bytes] | None = None
         """Body of earlier reads; None for a reply that came in one."""
         self._body_bytes = 0
@@ -371,14 +372,17 @@ class Connection(asyncio.Protocol):
         self._raw = b""
         self._status = self._status_code()
         facts = self.target.facts
-        if head not in facts:
-            error = self._check_head(head)
-            if error is not None:
-                self.fail(error)
-                return False
-            if len(facts) >= _MAX_FACTS:
-                facts.clear()
-            facts[head] = self._status in REDIRECTS or b"\r\nset-cookie:" in head.lower()
+        if head in facts:
+            self._special = facts[head]
+            return True
+        error = self._check_head(head)
+        if error is not None:
+            self.fail(error)
+            return False
+        if len(facts) >= _MAX_FACTS:
+            facts.clear()
+        self._special = self._status in REDIRECTS or b"\r\nset-cookie:" in head.lower()
+        facts[head] = self._special
         return True
 
     def _check_head(self, head: bytes) -> ActionError | None:
@@ -400,7 +404,7 @@ class Connection(asyncio.Protocol):
             decoder = decoder_for(Headers(parse_head(self._head)), self._rules)
         response.status = self._status
         response.head = self._head
-        response.is_special = self.target.facts[self._head]
+        response.is_special = self._special
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
         response.expected = False
@@ -426,15 +430,19 @@ class Connection(asyncio.Protocol):
             # A head that is known has passed all checks before.
             raw = self._raw
             head = raw[self._skip : raw.find(b"\r\n\r\n", self._skip) + 2]
-            if head not in self.target.facts:
-                if not self._take_head():
-                    if self.response is not None:
-                        self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
-                    return
+            facts = self.target.facts
+            if head in facts:
+                self._head = head
+                self._special = facts[head]
+            elif self._take_head():
                 head = self._head
+            else:
+                if self.response is not None:
+                    self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
+                return
         response.status = status
         response.head = head
-        response.is_special = self.target.facts[head]
+        response.is_special = self._special
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
         response.end_ns = end_ns
@@ -473,7 +481,7 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._complete = False
         self._head = self._raw = b""
-        if self._keep and rules.is_plain and not (self._skip or self._has_extra):
+        if self._keep and rules.is_plain and not (self._skip or self._has_extra or self.uploading):
             self.reused = True
             pool = self.pool
             if pool.waiters:

@@ -14,12 +14,12 @@ from chaperon_engine.clock import now_ns
 from chaperon_engine.errors import ActionError, ConnectionLost, TotalTimeout
 from chaperon_engine.http.connection import Connection, StaleConnection
 from chaperon_engine.http.dial import dial
+from chaperon_engine.http.request import Prepared
 from chaperon_engine.http.response import Phases, Response
 from chaperon_engine.text import visible
 
 if TYPE_CHECKING:
     from chaperon_engine.http.ports import HttpSink
-    from chaperon_engine.http.request import Prepared
     from chaperon_engine.http.service import ServiceState
     from chaperon_engine.http.upload import UploadBody
 

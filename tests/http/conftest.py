@@ -119,9 +119,7 @@ class Servers:
         self._stack.push_async_callback(close)
         return state
 
-    async def answering(
-        self, answer: Callable[[Request], bytes | None], **options: Any
-    ) -> Server:
+    async def answering(self, answer: Callable[[Request], bytes | None], **options: Any) -> Server:
         """A server that answers each request with exact bytes; None closes the connection."""
         server: Server
 
@@ -166,6 +164,13 @@ def ok(body: bytes = b"hi", headers: str = "") -> bytes:
     """A plain reply."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
     return head.encode("latin-1") + body
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for a condition, five seconds at most."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 class Harness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -123,7 +124,7 @@ def test_any_split_of_a_valid_reply_parses_the_same(number: int) -> None:
     @given(cuts=st.lists(st.integers(1, len(reply) - 1), max_size=12))
     def check(cuts: list[int]) -> None:
         edges = [0, *sorted(set(cuts)), len(reply)]
-        pieces = [reply[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        pieces = [reply[a:b] for a, b in itertools.pairwise(edges)]
         future, connection = wire.exchange(pieces)
         response = future.result()
         assert (response.status, response.body) == (status, body)
@@ -331,9 +332,7 @@ async def test_text_is_decoded_by_its_charset(
     assert (await harness.call()).text == text
 
 
-async def test_a_refused_protocol_switch_is_a_violation(
-    servers: Servers, harness: Harness
-) -> None:
+async def test_a_refused_protocol_switch_is_a_violation(servers: Servers, harness: Harness) -> None:
     reply = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nbytes"
     server = await servers.replying(reply)
     harness.add("target", server.url)
