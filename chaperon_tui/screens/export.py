@@ -11,13 +11,18 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, RadioButton, RadioSet
+from textual.widgets import Button, Input
 
 from chaperon_engine import ChaperonError, Report, visible
+from chaperon_tui.state.table import Column, Table
 from chaperon_tui.widgets.rows import Rows
+from chaperon_tui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
     from chaperon_tui.app import ChaperonApp
+
+
+_COLUMNS = (Column("format", "Format", 0, "left"),)
 
 
 class ExportScreen(ModalScreen[dict[str, str]]):
@@ -39,10 +44,13 @@ class ExportScreen(ModalScreen[dict[str, str]]):
         self._formats = cast("ChaperonApp", self.app).engine.export_formats()
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content("Export the report")
-            yield Rows([(("Format (arrow keys, space)", "heading"),)])
-            with RadioSet(id="format"):
-                for number, name in enumerate(self._formats):
-                    yield RadioButton(Content(name), value=number == 0)
+            yield Rows([(("Format", "heading"), ("  arrow keys choose", "dim"))])
+            rows = [((visible(name, 30), ""),) for name in self._formats]
+            chooser = TableView(
+                Table.of(_COLUMNS, rows, empty="No formats."), header=False, id="format"
+            )
+            chooser.styles.height = max(1, len(rows))
+            yield chooser
             yield Rows([(("Path", "heading"), ("  empty for the default path", "dim"))])
             yield Input(placeholder="default: results/<date>/<load test>/…", id="path")
             yield Rows(wrap=True, id="answer")
@@ -52,10 +60,11 @@ class ExportScreen(ModalScreen[dict[str, str]]):
 
     def on_mount(self) -> None:
         """Begin with the format."""
-        self.query_one(RadioSet).focus()
+        self.query_one(TableView).focus()
 
     @on(Button.Pressed, "#write")
     @on(Input.Submitted)
+    @on(TableView.Chosen)
     def pressed(self) -> None:
         """Write."""
         self.action_write()
@@ -72,7 +81,7 @@ class ExportScreen(ModalScreen[dict[str, str]]):
             self.run_worker(self._write(), group="write")
 
     async def _write(self) -> None:
-        name = self._formats[max(0, self.query_one(RadioSet).pressed_index)]
+        name = self._formats[self.query_one(TableView).cursor]
         path = self.query_one("#path", Input).value.strip() or None
         answer = self.query_one("#answer", Rows)
         engine = cast("ChaperonApp", self.app).engine

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from chaperon_tui.engine import RunHandle
 
 RATE_HZ = 4.0
+FRAME_S = 0.06
+"""Longer than the toolkit's own interval between two frames."""
 _EMPTY_TILES = tuple(
     Tile(title, "–") for title in ("Requests/s", "p50", "p95", "p99", "Failed", "In flight")
 )
@@ -104,7 +106,6 @@ class LiveScreen(Screen[None]):
         self.is_paused = False
         self._span: int | None = None
         self._subscribed: View | None = None
-        self._logged = -1
         self._quits_at_end = False
 
     @property
@@ -169,8 +170,15 @@ class LiveScreen(Screen[None]):
     def take(self, snapshot: Snapshot) -> None:
         """Fold a snapshot and draw what it changes."""
         has_new_seconds = self.store.fold(snapshot)
-        if not self.is_paused:
-            self._draw(has_new_seconds)
+        if self.is_paused:
+            return
+        if has_new_seconds or snapshot.state == "finished":
+            self._draw(True)
+        else:
+            # The toolkit composes anew all that lies between the highest and the lowest line that
+            # has changed: figures and table in frames of their own cost half as much.
+            self._draw_figures()
+            self.set_timer(FRAME_S, self._draw_series)
 
     async def _offer_recovery(self) -> None:
         answer = await self.app.push_screen_wait(ConfirmScreen(
@@ -209,7 +217,7 @@ class LiveScreen(Screen[None]):
             snapshot = self.store.snapshot
             written = dict(snapshot.exports) if snapshot is not None else {}
             self.chaperon.last_report = self.report
-            screen = ReportScreen(self.report, window=self.client.window, request=self.request,
+            screen = ReportScreen(self.report, request=self.request,
                                   written=written)  # fmt: skip
             if self.is_current:
                 self.app.push_screen(screen)
@@ -262,24 +270,30 @@ class LiveScreen(Screen[None]):
         return self.store.snapshot.planned_s if self.store.snapshot else self.store.plan.planned_s
 
     def _draw(self, charts_too: bool) -> None:
+        snapshot = self.store.snapshot
         if not self.is_current or not self.is_mounted:
             return
-        snapshot = self.store.snapshot
         with self.app.batch_update():
+            self._draw_figures()
+            self._draw_series()
+            if snapshot is None or not charts_too:
+                return
+            for name in ("#latency", "#rate", "#heat"):
+                self.query_one(name, Painted).repaint()
+            self._fill("#errors-table", lambda: errors_table(snapshot))
+            self._fill("#workers-table", lambda: workers_table(snapshot))
+            self._fill("#log-table", lambda: log_table(self.store.log))
+            self._note_panels(snapshot)
+
+    def _draw_figures(self) -> None:
+        if self.is_current:
             for name in ("#state", "#health", "#tiles"):
                 self.query_one(name, Painted).repaint()
-            if snapshot is None:
-                return
+
+    def _draw_series(self) -> None:
+        snapshot = self.store.snapshot
+        if snapshot is not None and self.is_current and not self.is_paused:
             self._fill("#series-table", lambda: series_table(snapshot, self.view))
-            self._fill("#errors-table", lambda: errors_table(snapshot))
-            if charts_too:
-                for name in ("#latency", "#rate", "#heat"):
-                    self.query_one(name, Painted).repaint()
-                self._fill("#workers-table", lambda: workers_table(snapshot))
-            if self._logged != self.store.log_count or charts_too:
-                self._logged = self.store.log_count
-                self._fill("#log-table", lambda: log_table(self.store.log))
-            self._note_panels(snapshot)
 
     def _fill(self, name: str, make: Callable[[], Table]) -> None:
         """Make the rows of a table only while it is seen."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
@@ -12,7 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer
 
-from chaperon_engine import ChaperonError, LaunchRequest, Report, WindowSummary, visible
+from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
 from chaperon_tui.state.history import History
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 WINDOW_AFTER_S = 0.2
 """How long a window stands before its percentiles are asked for."""
-
-Window = Callable[[int, int], Awaitable[WindowSummary | None]]
 
 
 class ReportScreen(Screen[None]):
@@ -52,7 +51,6 @@ class ReportScreen(Screen[None]):
         self,
         report: Report,
         *,
-        window: Window | None,
         request: LaunchRequest | None,
         written: Mapping[str, str],
     ):
@@ -61,7 +59,6 @@ class ReportScreen(Screen[None]):
         self.request = request
         self.written = dict(written)
         """Format to the path that was written."""
-        self._window = window
         self._history = History()
         self._history.extend([second.as_interval() for second in report.intervals])
         self._timer: Timer | None = None
@@ -122,12 +119,10 @@ class ReportScreen(Screen[None]):
     @work(group="window", exclusive=True)
     async def _ask_window(self, start_s: int, end_s: int) -> None:
         figures = self.query_one("#window-figures", Rows)
-        window = self._window
-        if window is None:
-            figures.show([(("Windows of this run cannot be read any more.", "dim"),)])
-            return
         try:
-            summary = await window(start_s, end_s)
+            summary = await asyncio.to_thread(
+                self.chaperon.engine.load_window, self.report.run.id, start_s, end_s
+            )
         except (ChaperonError, OSError) as error:
             figures.show([((visible(error), "bad"),)])
             return

@@ -114,7 +114,7 @@ class RunsScreen(Screen[None]):
     def _show(self, report: Report) -> None:
         from chaperon_tui.screens.report import ReportScreen
 
-        self.app.push_screen(ReportScreen(report, window=None, request=None, written={}))
+        self.app.push_screen(ReportScreen(report, request=None, written={}))
 
     @work(group="remove", exclusive=True)
     async def action_remove(self) -> None:

@@ -78,13 +78,6 @@ class FakeRun:
     async def series(self, id: int) -> SeriesDetail | None:
         return canned.detail(self.words)
 
-    async def window(self, start_s: int, end_s: int) -> WindowSummary | None:
-        self.asked.append(f"window {start_s} {end_s}")
-        return WindowSummary(
-            start_s=start_s, end_s=end_s, totals=Totals(requests=1200, ok=1190, failed=10),
-            latency=canned.latency(2.0, 1200), rows=[],
-        )  # fmt: skip
-
     async def close(self) -> None:
         self.is_closed = True
 
@@ -98,6 +91,7 @@ class FakeEngine:
         self.requests: list[LaunchRequest] = []
         self.refusal = ""
         self.removed: list[str] = []
+        self.windows: list[tuple[int, int]] = []
         self.written: list[tuple[str, str | None]] = []
 
     def discover(self, folders: Sequence[Path] | None = None) -> list[Entry]:
@@ -131,6 +125,13 @@ class FakeEngine:
 
     def load_report(self, run: str) -> Report:
         return canned.report(self.words)
+
+    def load_window(self, run: str, start_s: int, end_s: int) -> WindowSummary | None:
+        self.windows.append((start_s, end_s))
+        return WindowSummary(
+            start_s=start_s, end_s=end_s, totals=Totals(requests=1200, ok=1190, failed=10),
+            latency=canned.latency(2.0, 1200), rows=[],
+        )  # fmt: skip
 
     def delete_run(self, run: str) -> None:
         self.removed.append(run)

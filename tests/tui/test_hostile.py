@@ -1,0 +1,106 @@
+"""Foreign text over every screen: it is shown as text, or as visible escapes, and nothing else."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from tests.tui.canned import Words
+from tests.tui.driving import SIZES, Driver, driving
+
+CORPUS = {
+    "markup": "[@click=app.quit]a[/b] [red]x[/] [/]",
+    "escape": "\x1b[2J\x1b]0;own\x07\x1b[31mred\x9b1m",
+    "bidi": "\u202eevil\u2066x\u2069\u200f",
+    "long": "x" * 5000,
+    "wide": "商品検索" * 40,
+    "combining": "e" + "\u0301" * 200 + "z\u0336" * 50,
+    "lines": "one\r\ntwo\tthree\x00four\u2028five",
+    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈\U000e0041",
+    "broken": "\ud800\udfff\ufffe",
+    "table": "|/a[/b]| /c\\[d]",
+}
+
+
+def check(driver: Driver, where: str) -> None:
+    """The screen keeps its size and holds no character that a terminal acts on."""
+    lines = driver.text().split("\n")
+    assert len(lines) == driver.app.size.height, where
+    for line in lines:
+        for char in line:
+            category = unicodedata.category(char)
+            assert category not in ("Cc", "Cs", "Zl", "Zp"), (where, line)
+            assert category != "Cf", (where, hex(ord(char)), line)
+    strips = driver.app.screen._compositor.render_strips()
+    assert {strip.cell_length for strip in strips} == {driver.app.size.width}, where
+    for strip in strips:
+        for segment in strip:
+            meta = segment.style.meta if segment.style else {}
+            assert "@click" not in meta, where
+            assert not (segment.style and segment.style.link), where
+
+
+@pytest.mark.parametrize("name", CORPUS)
+async def test_no_screen_is_broken_by_foreign_text(name: str, tmp_path) -> None:
+    text = CORPUS[name]
+    words = Words(load_test=text, url=f"/{text}", name=text, reason=text, log=text, error=text,
+                  message=text, doc=text, path=text)  # fmt: skip
+    size = SIZES["80x24" if len(name) % 2 else "120x40"]
+    async with driving(tmp_path, size, words) as driver:
+        await driver.until_text("◆")
+        await driver.until(lambda: "Reading" not in driver.text())
+        check(driver, "menu")
+        await driver.open_form()
+        check(driver, "form")
+        await driver.press("ctrl+t")
+        await driver.until_text("1 of 2 requests failed")
+        check(driver, "trial")
+        for _ in range(7):
+            await driver.press("down")
+            check(driver, "exchange")
+        await driver.press("enter")
+        await driver.until_screen("LinesScreen")
+        check(driver, "exchange in full")
+        await driver.press("escape", "escape")
+        await driver.until_screen("LaunchScreen")
+        driver.engine.refusal = text
+        await driver.press("f5")
+        await driver.until_text("✗")
+        check(driver, "refusal")
+        driver.engine.refusal = ""
+        await driver.open_live(verdict="saturated")
+        for key in "123456":
+            await driver.press(key)
+            await driver.send(verdict="saturated")
+            check(driver, f"live {key}")
+        await driver.press("4", "end", "enter")
+        await driver.until_screen("LinesScreen")
+        check(driver, "error in full")
+        await driver.press("escape", "3", "enter")
+        await driver.until_screen("SeriesScreen")
+        await driver.until(lambda: "Reading" not in driver.text())
+        for key in "123":
+            await driver.press(key)
+            check(driver, f"series {key}")
+        await driver.press("escape")
+        await driver.until_screen("LiveScreen")
+        driver.app.say(text, severe=True)
+        await driver.pilot.pause()
+        check(driver, "toast")
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_screen("ReportScreen")
+        for key in "1234":
+            await driver.press(key)
+            check(driver, f"report {key}")
+        await driver.press("e", "tab", "enter")
+        await driver.until_text("✓ Written")
+        check(driver, "export")
+        await driver.press("escape")
+        await driver.until_screen("ReportScreen")
+        check(driver, "written")
+        from chaperon_tui.screens.runs import RunsScreen
+
+        await driver.app.push_screen(RunsScreen())
+        await driver.until_text("running")
+        check(driver, "runs")
