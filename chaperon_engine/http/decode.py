@@ -71,9 +71,12 @@ class _Brotli:
         self._codec = brotli.Decompressor()
 
     def steps(self, data: bytes) -> Iterator[bytes]:
-        yield self._codec.process(data, output_buffer_limit=STEP_BYTES)
-        while not self._codec.can_accept_more_data():
-            yield self._codec.process(b"", output_buffer_limit=STEP_BYTES)
+        piece = self._codec.process(data, output_buffer_limit=STEP_BYTES)
+        while piece:
+            yield piece
+            if self._codec.is_finished():
+                return
+            piece = self._codec.process(b"", output_buffer_limit=STEP_BYTES)
 
     @property
     def ended(self) -> bool:

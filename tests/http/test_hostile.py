@@ -23,6 +23,7 @@ from chaperon_engine.errors import (
     TooLarge,
     TotalTimeout,
 )
+from chaperon_engine.http import Response
 from tests.http.conftest import Harness, Servers, ok, read_request, until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -191,14 +192,11 @@ async def test_escape_sequences_never_reach_a_message(servers: Servers, harness:
         b"charset=\xe2\x80\xaeevil\r\n\r\nhi"
     )
     harness.add("target", server.url)
-    try:
-        response = await harness.call()
-        assert "\x1b" not in repr(response)
-        with pytest.raises(DecodeError) as decoding:
-            _ = response.text
-        assert str(decoding.value).isprintable()
-    except ProtocolViolation as error:
-        assert str(error).isprintable()
+    response = await harness.call()
+    assert "\x1b" not in repr(response)
+    with pytest.raises(DecodeError) as decoding:
+        _ = response.text
+    assert str(decoding.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -248,6 +246,11 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+async def drain(response: Response) -> bytes:
+    """The whole body of a streamed reply."""
+    return b"".join([piece async for piece in response.chunks()])
+
+
 def coded(coding: str, body: bytes) -> bytes:
     return ok(body, f"Content-Encoding: {coding}\r\n")
 
@@ -276,10 +279,9 @@ async def test_a_damaged_coding_fails_the_request(
         client = harness.another_client()
         with pytest.raises(DecodeError):
             await harness.call(decode=True, client=client)
+        response = await harness.call(decode=True, stream=True, client=client)
         with pytest.raises(DecodeError):
-            response = await harness.call(decode=True, stream=True, client=client)
-            async for _ in response.chunks():
-                pass
+            await drain(response)
         client.close()
 
 
@@ -314,9 +316,9 @@ async def test_random_bytes_never_hang_or_break_the_client(
     server = await servers.raw(handler)
     harness.add("target", server.url, timeout_s=2)
     for _ in range(100):
-        try:
-            await harness.call("POST")
-        except ActionError as error:
-            assert str(error).isprintable()
+        (result,) = await asyncio.gather(harness.call("POST"), return_exceptions=True)
+        if isinstance(result, BaseException):
+            assert isinstance(result, ActionError)
+            assert str(result).isprintable()
     sent, succeeded, failed = harness.counts
     assert sent == 100 == succeeded + failed

@@ -19,6 +19,8 @@ from chaperon_engine.http import FilePart
 from chaperon_engine.http.url import Origin, encode_path, split_url
 from tests.http.conftest import Harness, Server, Servers, ok, read_request
 
+FORM = "application/x-www-form-urlencoded"
+
 
 @pytest.fixture
 async def server(servers: Servers, harness: Harness) -> Server:
