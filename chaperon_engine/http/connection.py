@@ -9,9 +9,11 @@ parsing of the whole reply:
 - Header fields are not collected by callbacks: the raw head is kept, and parsed when somebody
   looks. This also takes away the parser's quadratic cost for a header value in many pieces.
 - `on_body` is `list.append` itself.
-- `on_message_begin` is `list.pop` on the list of permits: each request adds one, so that the first
-  byte of a reply that nobody asked for raises IndexError inside the parser.
-- What is asked of every head is remembered for heads that come again and again.
+- `on_message_begin` and `on_message_complete` are `list.pop` on the list of permits. Each request
+  adds two; none left means that the reply is complete, and the first byte of a reply that nobody
+  asked for raises IndexError inside the parser.
+- What a head says (`HeadFacts`) is remembered: most replies of a load test have one of a few heads,
+  and mostly of one size.
 
 Callables are read from their slots into locals before they are called: CPython 3.11 specializes the
 attribute then, and not when it looks like a method.
@@ -38,8 +40,14 @@ from chaperon_engine.errors import (
 )
 from chaperon_engine.http.decode import Decoder, decode_body, decoder_for
 from chaperon_engine.http.faults import invalid_reply, reply_lost
-from chaperon_engine.http.headers import Headers, ends_with_connection, keeps_alive, parse_head
-from chaperon_engine.http.rules import REDIRECTS
+from chaperon_engine.http.headers import (
+    NO_FACTS,
+    Headers,
+    HeadFacts,
+    ends_with_connection,
+    parse_head,
+    read_facts,
+)
 from chaperon_engine.http.stream import BodyStream
 
 if TYPE_CHECKING:
@@ -52,7 +60,8 @@ if TYPE_CHECKING:
 STALE_RETRY = "stale_retry"
 """Error class of a first send that met a closed keep-alive connection and was sent again."""
 
-_MAX_FACTS = 64
+_TWO = (None, None)
+_INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
 class StaleConnection(Exception):
@@ -65,22 +74,17 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_chunks",
-        "_complete",
+        "_facts",
         "_feed",
         "_has_extra",
         "_head",
-        "_keep",
-        "_keep_alive",
+        "_is_over",
         "_permits",
         "_pieces",
         "_raw",
         "_received",
         "_rules",
         "_series",
-        "_skip",
-        "_special",
-        "_status",
-        "_status_code",
         "closing",
         "deadline_ns",
         "fault",
@@ -88,6 +92,7 @@ class Connection(asyncio.Protocol):
         "future",
         "on_body",
         "on_message_begin",
+        "on_message_complete",
         "paused",
         "pool",
         "response",
@@ -125,28 +130,28 @@ class Connection(asyncio.Protocol):
         """Bytes of this reply, interim replies included."""
         self._raw = b""
         """Bytes received until the head is known."""
-        self._skip = 0
-        """Where in `_raw` the head begins, after interim replies."""
         self._head = b""
-        """Empty until the head is complete."""
-        self._status = 0
-        self._complete = self._keep = self._has_extra = self._special = False
+        """Empty until the head is complete; ends in an empty line."""
+        self._facts: HeadFacts = NO_FACTS
+        """What the head says."""
+        self._has_extra = False
+        """More came than the reply."""
+        self._is_over = False
+        """The peer has closed the connection."""
         self._pieces: list[bytes] | None = None
         """Body of earlier reads; None for a reply that came in one."""
         self._body_bytes = 0
         """Bytes of the body in earlier reads."""
         self._permits: list[None] = []
+        """Two for each request: one for the begin of its reply, one for the end."""
         self._chunks: list[bytes] = []
         """Body of this read, as the parser hands it out."""
         self.on_body = self._chunks.append
-        self.on_message_begin = self._permits.pop
+        self.on_message_begin = self.on_message_complete = self._permits.pop
         self._new_parser()
 
     def _new_parser(self) -> None:
-        parser = HttpResponseParser(self)
-        self._feed = parser.feed_data
-        self._status_code = parser.get_status_code
-        self._keep_alive = parser.should_keep_alive
+        self._feed = HttpResponseParser(self).feed_data
 
     # What the client calls.
 
@@ -169,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._rules = rules
         create_future = worker.create_future
         self.future = future = create_future()
-        self._permits.append(None)
+        self._permits.extend(_TWO)
         self.start_ns = start = now_ns()
         self.deadline_ns = (called_ns or start) + rules.timeout_ns
         self.transport.write(wire)  # type: ignore[union-attr]
@@ -280,14 +285,12 @@ class Connection(asyncio.Protocol):
         try:
             feed(data)
         except Exception as error:
-            if not self._complete:
-                self.fail(invalid_reply(error, self.response.about))
-                return
-            self._has_extra = True
-        if self._complete:
-            self._finish()
-        else:
+            self._refused(error)
+            return
+        if self._permits:
             self._progress()
+        else:
+            self._finish()
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -296,7 +299,7 @@ class Connection(asyncio.Protocol):
         self._ended(error)
         self.worker.forget(self)
         # The parser holds callbacks of this object: break the cycle rather than wait for a GC.
-        del self._feed, self._status_code, self._keep_alive
+        del self._feed
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -305,25 +308,49 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self._wake_writer()
 
-    # What the parser calls.
-
-    def on_message_complete(self) -> None:
-        status_code = self._status_code
-        self._status = status = status_code()
-        if status < 200:
-            self._skip_interim(status)
-        else:
-            keep_alive = self._keep_alive
-            self._keep = keep_alive()
-            self._complete = True
-
-    def _skip_interim(self, status: int) -> None:
-        if not 100 <= status != 101:
-            raise ProtocolViolation(f"the server sent the status {status} without being asked")
-        self._skip = self._raw.find(b"\r\n\r\n", self._skip) + 4
-        self._permits.append(None)
-
     # How an exchange goes on.
+
+    def _refused(self, error: Exception) -> None:
+        """The parser does not take these bytes as part of a reply."""
+        if self._permits:
+            assert self.response is not None
+            self.fail(invalid_reply(error, self.response.about))
+        else:
+            # The reply is complete: what follows it is not ours (or follows an interim reply).
+            self._has_extra = True
+            self._finish()
+
+    def _skip_interim(self) -> None:
+        """What has arrived begins with a complete interim reply: parse on after it."""
+        raw, response = self._raw, self.response
+        assert response is not None
+        start = 0
+        while raw.startswith(_INTERIM, start):
+            if raw.startswith(b"01", start + 10):
+                about = response.about
+                self.fail(ProtocolViolation(f"the server switched protocols (101): {about}"))
+                return
+            end = raw.find(b"\r\n\r\n", start)
+            if end < 0:
+                break
+            start = end + 4
+        self._raw = rest = raw[start:]
+        if self._received - len(rest) > self._rules.max_header_bytes:
+            self.fail(_too_large_head(self._rules))
+            return
+        self._has_extra = False
+        self._permits.extend(_TWO)
+        self._new_parser()
+        feed = self._feed
+        try:
+            feed(rest)
+        except Exception as error:
+            self._refused(error)
+            return
+        if self._permits:
+            self._progress()
+        else:
+            self._finish()
 
     def _progress(self) -> None:
         """More of the reply is to come."""
@@ -331,9 +358,7 @@ class Connection(asyncio.Protocol):
         if not self._head and not self._take_head():
             return
         if rules.is_head:
-            self._keep = keeps_alive(self._head)
-            self._has_extra = bool(self._chunks)
-            self._complete = True
+            self._permits.clear()
             self._finish()
             return
         stream = self.response.stream  # type: ignore[union-attr]
@@ -360,39 +385,33 @@ class Connection(asyncio.Protocol):
 
     def _take_head(self) -> bool:
         """Cuts the head out of what has arrived. False: it is not complete, or was refused."""
-        raw, skip = self._raw, self._skip
-        rules = self._rules
-        end = raw.find(b"\r\n\r\n", skip)
-        if end > rules.max_header_bytes or (end < 0 and len(raw) > rules.max_header_bytes):
-            self.fail(TooLarge(f"the head of the reply passes {rules.max_header_bytes} bytes"))
+        raw, rules = self._raw, self._rules
+        response = self.response
+        assert response is not None
+        end = raw.find(b"\r\n\r\n") + 4
+        if (
+            self._received - len(raw) + end if end > 3 else self._received
+        ) > rules.max_header_bytes:
+            self.fail(_too_large_head(rules))
             return False
-        if end < 0:
+        if end <= 3:
             return False
-        self._head = head = raw[skip : end + 2]
+        head = raw[:end]
+        facts = self.target.facts.get(head)
+        if facts is None:
+            facts = read_facts(head)
+            if facts is None:
+                self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
+                return False
+            if facts.fields > rules.max_headers:
+                limit = rules.max_headers
+                self.fail(TooLarge(f"the reply has more than {limit} header fields"))
+                return False
+            self.target.remember(head, facts)
+        self._head = head
+        self._facts = facts
         self._raw = b""
-        self._status = self._status_code()
-        facts = self.target.facts
-        if head in facts:
-            self._special = facts[head]
-            return True
-        error = self._check_head(head)
-        if error is not None:
-            self.fail(error)
-            return False
-        if len(facts) >= _MAX_FACTS:
-            facts.clear()
-        self._special = self._status in REDIRECTS or b"\r\nset-cookie:" in head.lower()
-        facts[head] = self._special
         return True
-
-    def _check_head(self, head: bytes) -> ActionError | None:
-        # The parser also takes line ends before a reply, other protocols and other versions.
-        if not head.startswith(b"HTTP/1."):
-            return ProtocolViolation("the reply is not HTTP/1.x")
-        limit = self._rules.max_headers
-        if head.count(b"\n") > limit + 1:
-            return TooLarge(f"the reply has more than {limit} header fields")
-        return None
 
     def _start_stream(self) -> BodyStream:
         """The head is complete: the call gets its reply, the body follows."""
@@ -402,14 +421,14 @@ class Connection(asyncio.Protocol):
         decoder: Decoder | None = None
         if self._rules.decode:
             decoder = decoder_for(Headers(parse_head(self._head)), self._rules)
-        response.status = self._status
+        response.status = self._facts.status
         response.head = self._head
-        response.is_special = self._special
+        response.is_special = self._facts.is_special
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
         response.expected = False
         with suppress(Exception):  # the scenario's own predicate; it is asked again at the end
-            response.expected = self._rules.expects(self._status)
+            response.expected = self._rules.expects(self._facts.status)
         response.stream = stream = BodyStream(self, response, decoder)
         if not future.done():
             future.set_result(response)
@@ -423,26 +442,30 @@ class Connection(asyncio.Protocol):
         response = self.response
         assert response is not None
         rules = self._rules
-        status = self._status
         received = self._received
         head = self._head
-        if not head:
-            # A head that is known has passed all checks before.
+        if head:
+            facts = self._facts
+        else:
+            target = self.target
             raw = self._raw
-            head = raw[self._skip : raw.find(b"\r\n\r\n", self._skip) + 2]
-            facts = self.target.facts
-            if head in facts:
+            head = raw[: target.head_size]
+            if head in target.facts:
                 self._head = head
-                self._special = facts[head]
+                self._facts = facts = target.facts[head]
+            elif raw.startswith(_INTERIM):
+                self._skip_interim()
+                return
             elif self._take_head():
                 head = self._head
+                facts = self._facts
             else:
                 if self.response is not None:
                     self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
                 return
-        response.status = status
+        response.status = status = facts.status
         response.head = head
-        response.is_special = self._special
+        response.is_special = facts.is_special
         response.start_ns = self.start_ns
         response.first_byte_ns = self.first_byte_ns
         response.end_ns = end_ns
@@ -474,14 +497,17 @@ class Connection(asyncio.Protocol):
         if broken is not None or response.stream is not None:
             self._deliver(response, broken)
         else:
-            try:
+            try:  # noqa: SIM105 - a context manager costs more than the whole line
                 self.future.set_result(response)  # type: ignore[union-attr]
             except InvalidStateError:  # the call was cancelled a moment ago
                 pass
         self._received = 0
-        self._complete = False
         self._head = self._raw = b""
-        if self._keep and rules.is_plain and not (self._skip or self._has_extra or self.uploading):
+        if (
+            facts.keeps_alive
+            and rules.is_plain
+            and not (self._has_extra or self._is_over or self.uploading)
+        ):
             self.reused = True
             pool = self.pool
             if pool.waiters:
@@ -489,7 +515,7 @@ class Connection(asyncio.Protocol):
             else:
                 pool.idle.append(self)
         else:
-            self._reset(rules)
+            self._reset(rules, facts.keeps_alive)
 
     def _conclude(self, response: Response) -> None:
         """The body of a reply that is not plain and in one piece. Raises ActionError."""
@@ -516,14 +542,14 @@ class Connection(asyncio.Protocol):
         if rules.read:
             response.content = body
 
-    def _reset(self, rules: Rules) -> None:
+    def _reset(self, rules: Rules, keeps_alive: bool) -> None:
         """After a reply that was not plain: ready for the next one, or of no further use."""
         if self._has_extra:
             self._unsolicited()
-        elif not self._keep or rules.close or self.uploading:
+        elif not keeps_alive or rules.close or self._is_over or self.uploading:
             self.drop()
         else:
-            self._skip = self._body_bytes = 0
+            self._body_bytes = 0
             self.reused = True
             if rules.is_head:
                 # A Content-Length in its reply leaves the parser waiting for a body.
@@ -552,7 +578,7 @@ class Connection(asyncio.Protocol):
             else:
                 self.fail(reply_lost(error, response.about))
         elif self._head and error is None and ends_with_connection(self._head):
-            self._keep = False
+            self._is_over = True
             self._finish()
         else:
             where = "body" if self._head else "head"
@@ -572,6 +598,10 @@ class Connection(asyncio.Protocol):
             self.resumed = None
             if not resumed.done():
                 resumed.set_result(None)
+
+
+def _too_large_head(rules: Rules) -> TooLarge:
+    return TooLarge(f"the head of the reply passes {rules.max_header_bytes} bytes")
 
 
 def _too_large_body(rules: Rules) -> TooLarge:

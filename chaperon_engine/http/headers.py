@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from chaperon_engine.http.rules import REDIRECTS
+
 Pairs = list[tuple[str, str]]
 
 
@@ -61,12 +63,43 @@ class Headers(Mapping[str, str]):
         return f"Headers({self.pairs!r})"
 
 
-def keeps_alive(head: bytes) -> bool:
-    """Whether the connection may be used again, by the head alone."""
-    connection = Headers(parse_head(head)).get("connection", "").lower()
+class HeadFacts:
+    """What the client asks of every head; equal heads say the same."""
+
+    __slots__ = ("fields", "is_special", "keeps_alive", "status")
+
+    def __init__(self, status: int, fields: int, keeps_alive: bool, is_special: bool) -> None:
+        self.status = status
+        self.fields = fields
+        """How many header fields there are."""
+        self.keeps_alive = keeps_alive
+        """Whether the connection may be used again, if the body does not end with it."""
+        self.is_special = is_special
+        """Whether the reply may be a redirect or set a cookie."""
+
+
+NO_FACTS = HeadFacts(0, 0, False, False)
+
+
+def read_facts(head: bytes) -> HeadFacts | None:
+    """The facts of a raw head that has passed the HTTP parser; None: it is not HTTP/1.x.
+
+    The parser also takes line ends before a reply, other protocols and other versions.
+    """
+    code = head[9:12]
+    if not head.startswith(b"HTTP/1.") or not code.isdigit() or head[8:9] != b" ":
+        return None
+    status = int(code)
+    if status < 200:
+        return None
+    headers = Headers(parse_head(head))
+    connection = headers.get("connection", "").lower()
     if head.startswith(b"HTTP/1.0"):
-        return "keep-alive" in connection
-    return "close" not in connection
+        keeps_alive = "keep-alive" in connection
+    else:
+        keeps_alive = "close" not in connection
+    is_special = status in REDIRECTS or "set-cookie" in headers
+    return HeadFacts(status, len(headers.pairs), keeps_alive, is_special)
 
 
 def ends_with_connection(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaperon_engine.definition.resolved import ResolvedService
 from chaperon_engine.errors import InvalidRequest
+from chaperon_engine.http.headers import HeadFacts
 from chaperon_engine.http.pool import Pool
 from chaperon_engine.http.request import (
     IDEMPOTENT,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"chaperon/{__version__}"
 _MAX_PREPARED = 2048
+_MAX_FACTS = 64
 
 
 class Target:
@@ -63,9 +65,10 @@ class Target:
         self.fields = _fields(service, self.address)
         self.prepared: dict[tuple[str, str], Prepared] = {}
         """Bare requests by method and path as called."""
-        self.facts: dict[bytes, bool] = {}
-        """Heads of replies that passed all checks, and whether they may redirect or set cookies.
-        Most replies of a load test have one of a few heads."""
+        self.facts: dict[bytes, HeadFacts] = {}
+        """Heads of replies that passed all checks; most of a load test are among a few."""
+        self.head_size = 0
+        """Size of the head seen last: the first guess for the next."""
         self._rules: dict[str, Rules] = {}
         worker.tighten(min(service.timeout_s, service.first_byte_timeout_s))
 
@@ -75,6 +78,13 @@ class Target:
             self.prepared.clear()
         prepared = self.prepared[method, path] = prepare(self, method, path)
         return prepared
+
+    def remember(self, head: bytes, facts: HeadFacts) -> None:
+        """A head that passed all checks need not be looked at again."""
+        if len(self.facts) >= _MAX_FACTS:
+            self.facts.clear()
+        self.facts[head] = facts
+        self.head_size = len(head)
 
     def rules(self, method: str) -> Rules:
         """Rules of a call that asks for nothing special."""
