@@ -51,14 +51,14 @@ def load_memory(path: Path) -> Memory:
 
 def save_memory(memory: Memory, path: Path) -> None:
     """Write it whole or not at all. A folder that cannot be written is no reason to fail."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ui-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(memory)))
             Path(name).replace(path)
-        except OSError:
+        except (OSError, UnicodeError):
             Path(name).unlink(missing_ok=True)
             raise
 
