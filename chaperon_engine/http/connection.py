@@ -48,6 +48,7 @@ from chaperon_engine.http.headers import (
     parse_head,
     read_facts,
 )
+from chaperon_engine.http.link import Link
 from chaperon_engine.http.stream import BodyStream
 
 if TYPE_CHECKING:
@@ -68,64 +69,26 @@ class StaleConnection(Exception):
     """A kept-alive connection was closed before any byte of the reply; the call sends again."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Link):
     """An established connection, idle or with exactly one exchange in flight."""
 
     __slots__ = (
-        "_body_bytes",
-        "_chunks",
-        "_facts",
-        "_feed",
-        "_has_extra",
-        "_head",
-        "_is_over",
-        "_permits",
-        "_pieces",
-        "_raw",
-        "_received",
-        "_rules",
-        "_series",
-        "closing",
-        "deadline_ns",
-        "fault",
-        "first_byte_ns",
-        "future",
-        "on_body",
-        "on_message_begin",
-        "on_message_complete",
-        "paused",
-        "pool",
-        "response",
-        "resumed",
-        "reused",
-        "start_ns",
-        "target",
-        "transport",
-        "uploading",
-        "worker",
-    )
+        "_body_bytes", "_chunks", "_facts", "_feed", "_has_extra", "_head", "_is_over",
+        "_permits", "_pieces", "_raw", "_received", "_rules", "_series", "deadline_ns",
+        "first_byte_ns", "future", "on_body", "on_message_begin", "on_message_complete",
+        "reused", "start_ns", "uploading",
+    )  # fmt: skip
 
     def __init__(self, target: Target, pool: Pool) -> None:
-        self.target = target
-        self.worker = target.worker
-        self.pool = pool
-        self.fault: ActionError | None = None
-        """Why it ended before it was used."""
-        self.transport: asyncio.Transport | None = None
-        self.response: Response | None = None
-        """The exchange in flight; None while idle."""
+        super().__init__(target, pool)
         self.future: asyncio.Future[Response] | None = None
         self.start_ns = 0
         self.first_byte_ns = 0
         self.deadline_ns = 0
         self.reused = False
         """Has served an exchange before: the server may have closed it in the meantime."""
-        self.closing = False
         self.uploading = False
         """The request's body is not sent completely."""
-        self.paused = False
-        """The transport's buffer is full."""
-        self.resumed: asyncio.Future[None] | None = None
         self._received = 0
         """Bytes of this reply, interim replies included."""
         self._raw = b""
@@ -206,17 +169,6 @@ class Connection(asyncio.Protocol):
         self._deliver(response, error)
         self.drop()
 
-    def drop(self) -> None:
-        """Takes the connection out of use at once, without waiting for the peer."""
-        if self.closing:
-            return
-        self.closing = True
-        self._wake_writer()
-        if self.transport is not None:
-            self.pool.remove(self)
-            # Not close(): on TLS it would go on downloading the rest of a body.
-            self.transport.abort()
-
     def expire(self, now: int) -> bool:
         """Fails the exchange when one of its deadlines has passed. False: it has time left."""
         response = self.response
@@ -236,39 +188,7 @@ class Connection(asyncio.Protocol):
             return False
         return True
 
-    def write(self, response: Response, data: bytes) -> bool:
-        """Sends more of a request's body. False: the exchange has ended, the rest is not wanted."""
-        if self.response is not response or self.closing:
-            return False
-        self.transport.write(data)  # type: ignore[union-attr]
-        return True
-
-    async def drained(self) -> None:
-        """Waits while the transport's buffer is full; lets others run in any case."""
-        if not self.paused or self.closing:
-            await asyncio.sleep(0)
-            return
-        if self.resumed is None:
-            self.resumed = self.worker.create_future()
-        await asyncio.shield(self.resumed)
-
-    def pause_reading(self) -> None:
-        """The reader of a stream is behind: the peer must wait."""
-        if not self.closing:
-            self.transport.pause_reading()  # type: ignore[union-attr]
-
-    def resume_reading(self) -> None:
-        """The reader of a stream has caught up."""
-        if not self.closing:
-            self.transport.resume_reading()  # type: ignore[union-attr]
-
     # What the transport calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        self.pool.opening -= 1
-        self.pool.connections.append(self)
-        self.worker.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self.response is None:
@@ -300,13 +220,6 @@ class Connection(asyncio.Protocol):
         self.worker.forget(self)
         # The parser holds callbacks of this object: break the cycle rather than wait for a GC.
         del self._feed
-
-    def pause_writing(self) -> None:
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        self.paused = False
-        self._wake_writer()
 
     # How an exchange goes on.
 
@@ -591,13 +504,6 @@ class Connection(asyncio.Protocol):
         self.fault = ProtocolViolation(f"{self.target.where} sent bytes before a request")
         self.target.count_unsolicited()
         self.drop()
-
-    def _wake_writer(self) -> None:
-        resumed = self.resumed
-        if resumed is not None:
-            self.resumed = None
-            if not resumed.done():
-                resumed.set_result(None)
 
 
 def _too_large_head(rules: Rules) -> TooLarge:

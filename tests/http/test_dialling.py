@@ -8,6 +8,7 @@ import errno
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ async def test_names_are_sent_and_http_1_1_is_negotiated(
     names: list[str] = []
     context = server_context(authority.issue_cert("localhost"))
     context.set_alpn_protocols(["h2", "http/1.1"])
-    context.sni_callback = lambda sock, name, ctx: names.append(name)  # type: ignore[assignment]
+    context.sni_callback = lambda sock, name, ctx: names.append(name)
     chosen: list[str | None] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,15 +190,15 @@ async def test_closing_tls_in_the_middle_of_a_body_is_quick(
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("field", ["ca_file", "cert_file"])
+@pytest.mark.parametrize("make", [lambda p: Tls(ca_file=p), lambda p: Tls(cert_file=p)])
 async def test_files_that_cannot_be_read_are_a_users_mistake(
-    harness: Harness, field: str, tmp_path: Path
+    harness: Harness, make: Callable[[Path], Tls], tmp_path: Path
 ) -> None:
     for content in (None, "no PEM"):
         path = tmp_path / "file.pem"
         if content is not None:
             path.write_text(content)
-        harness.add(f"a{content}", "https://127.0.0.1:1", tls=Tls(**{field: path}))
+        harness.add(f"a{content}", "https://127.0.0.1:1", tls=make(path))
         with pytest.raises(UserError, match=r"file\.pem"):
             harness.client.service(f"a{content}")
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,7 +130,7 @@ backend back
 
 
 @pytest.fixture
-async def nginx(harness: Harness, nginx_ports: tuple[int, int]) -> AsyncIterator[Harness]:
+async def nginx(harness: Harness, nginx_ports: tuple[int, int]) -> Harness:
     harness.add("target", f"http://127.0.0.1:{nginx_ports[0]}")
     return harness
 
