@@ -414,6 +414,7 @@ class Connection(Link):
                 self.future.set_result(response)  # type: ignore[union-attr]
             except InvalidStateError:  # the call was cancelled a moment ago
                 pass
+            self.future = None  # or an idle connection would keep its last reply
         self._received = 0
         self._head = self._raw = b""
         if (

@@ -197,7 +197,7 @@ class Response:
         )
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} {self.about}>"
+        return f"<Response {getattr(self, 'status', 'in flight')} {self.about}>"
 
 
 def _charset(content_type: str) -> str:

@@ -382,3 +382,18 @@ def _nothing() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
+
+
+async def test_an_idle_connection_keeps_nothing_of_its_last_reply(
+    servers: Servers, harness: Harness
+) -> None:
+    server = await servers.replying(ok(b"x" * 400_000))
+    harness.add("target", server.url)
+    await harness.call()
+    await harness.call(read=False)
+    (connection,) = harness.client.service("target").pool.idle
+    assert connection.response is None
+    assert connection.future is None
+    assert not connection._raw
+    assert not connection._chunks
+    assert not connection._pieces
