@@ -39,7 +39,7 @@ class ReportScreen(Screen[None]):
                 tooltip="Write the report as a file: CSV, JSON, timeline"),
         Binding("n", "again", "Start again", id="report.again",
                 tooltip="Launch form for the same load test"),
-        Binding("w", "panel(1)", "Time window", id="report.window",
+        Binding("w", "window", "Time window", id="report.window",
                 tooltip="Mark a time window with the arrow keys and see its exact percentiles"),
         Binding("z", "zoom", "Zoom", id="report.zoom",
                 tooltip="One panel over the whole screen, or all panels"),
@@ -93,11 +93,11 @@ class ReportScreen(Screen[None]):
     def _draw_latency(
         self, width: int, height: int, marks: tuple[float, float] | None
     ) -> list[Row]:
-        x = charts.time_range(self._history, None, None, width)
+        x = charts.time_range(self._history, self._history.last_s + 1.0, None, width)
         return charts.latency_chart(self._history.span(None), x, width, height, marks)
 
     def _draw_rate(self, width: int, height: int) -> list[Row]:
-        x = charts.time_range(self._history, None, None, width)
+        x = charts.time_range(self._history, self._history.last_s + 1.0, None, width)
         return charts.rate_chart(self._history.span(None), x, width, height)
 
     def _show_written(self) -> None:
@@ -138,6 +138,13 @@ class ReportScreen(Screen[None]):
         table = event.view.table
         row = table.rows[event.view.cursor]
         self.app.push_screen(row_screen(table, row, self.report.exceptions))
+
+    def action_window(self) -> None:
+        """The time window; the first time one is marked."""
+        self.query_one("#board", Board).select(1)
+        timeline = self.query_one("#timeline", Timeline)
+        if timeline.window is None:
+            timeline.action_move(1)
 
     def action_panel(self, number: int) -> None:
         """Bring a panel to the front."""

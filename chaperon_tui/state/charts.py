@@ -43,7 +43,7 @@ def time_range(history: History, planned_s: float | None, span: int | None, widt
     end = float(history.last_s + 1)
     if span is not None and end > span:
         return time_axis(end - span, end, ticks)
-    return time_axis(0.0, max(end, planned_s or 0.0, 10.0), ticks)
+    return time_axis(0.0, max(end, planned_s or 10.0, 1.0), ticks)
 
 
 def _middle(step: Step) -> float:

@@ -73,6 +73,13 @@ class Terminal:
             time.sleep(0.05)
         raise AssertionError(f"{pattern!r} did not appear in:\n{self.text()}")
 
+    def type_until_seen(self, key: str, pattern: str) -> None:
+        """The focus moves some keys after Tab: repeat a harmless key until it arrives."""
+        end = time.monotonic() + WAIT_S
+        while not re.search(pattern, self.text()):
+            assert time.monotonic() < end, self.text()
+            self.keys(key)
+
     def start_ui(self, *arguments: str) -> None:
         code = "import os,sys; open('pid','w').write(str(os.getpid())); "
         code += "from chaperon_tui.main import main; sys.exit(main(sys.argv[1:]))"
@@ -103,11 +110,16 @@ def test_launch_kill_the_ui_attach_again_and_export(terminal, tmp_path):
         terminal.start_ui("attach")
         terminal.until(r"[2-6] s of 6 s")
         terminal.until("✓ complete")
-        terminal.keys("w", "Right")
+        terminal.keys("w")
         terminal.until("Window 2 s to 4 s")
         terminal.keys("e")
         terminal.until("Export the report")
-        terminal.keys("Down", "Tab", "out.json", "Enter")
+        terminal.until("› csv")
+        terminal.keys("Down")
+        terminal.until("› json")
+        terminal.keys("Tab")
+        terminal.type_until_seen("/", r"│   /+ ")
+        terminal.keys(str(tmp_path / "out.json"), "Enter")
         terminal.until("✓ Written: ")
         assert (tmp_path / "out.json").read_text().startswith("{")
         terminal.keys("Escape")

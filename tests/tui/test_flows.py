@@ -234,7 +234,7 @@ async def test_a_finished_run_can_be_started_again(tmp_path):
 async def test_a_window_of_the_report_has_its_exact_percentiles(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_report()
-        await driver.press("w", "right")
+        await driver.press("w")
         await driver.until_text("Window 20 s to 40 s")
         await driver.press("left", "full_stop")
         await driver.until_text("Window 19 s to 40 s")

@@ -74,7 +74,7 @@ async def report(driver: Driver) -> None:
 
 async def window(driver: Driver) -> None:
     await driver.open_report()
-    await driver.press("w", "right")
+    await driver.press("w")
     await driver.until_text("Window 20 s to 40 s")
 
 

@@ -1,0 +1,90 @@
+"""Makes the pictures of the README and the guides: `python -m screenshots.make`.
+
+Drives the app by keys over a real run of the bundled scenario against the bundled target and writes
+SVG pictures beside this file: menu, launch, live, series, workers, report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import chaperon_engine
+from chaperon_tui.app import ChaperonApp, Start
+from chaperon_tui.target import BundledTarget
+
+HERE = Path(__file__).parent
+SIZE = (120, 40)
+SESSIONS = "24"
+DURATION = "20s"
+LIVE_AT_S = 14
+"""Second of the run at which the live pictures are taken."""
+WAIT_S = 60.0
+
+
+def main() -> int:
+    """Make all pictures."""
+    with tempfile.TemporaryDirectory() as home, BundledTarget() as target:
+        os.environ["CHAPERON_HOME"] = home
+        asyncio.run(_drive(target.url, Path(home)))
+    return 0
+
+
+async def _drive(url: str, home: Path) -> None:
+    from textual.widgets import Input
+
+    app = ChaperonApp(chaperon_engine, Start(target_url=url), home / "ui.json")
+    app.animation_level = "none"
+    async with app.run_test(size=SIZE) as pilot:
+
+        def text() -> str:
+            strips = app.screen._compositor.render_strips()
+            return "\n".join(strip.text for strip in strips)
+
+        async def until(condition: Callable[[], bool]) -> None:
+            async with asyncio.timeout(WAIT_S):
+                while not condition():
+                    await pilot.pause(0.05)
+
+        def take(name: str) -> None:
+            for field in app.screen.query(Input):
+                field.cursor_blink = False
+            picture = re.sub(r"\bterminal-\d+-", "terminal-", app.export_screenshot(simplify=True))
+            (HERE / f"{name}.svg").write_text(picture)
+            print(f"screenshots/{name}.svg")
+
+        await until(lambda: "Services" in text())
+        take("menu")
+        await pilot.press("enter")
+        await until(lambda: any(field.name == "duration" for field in app.screen.query(Input)))
+        for field in app.screen.query(Input):
+            if str(field.name).startswith("sessions."):
+                field.value = SESSIONS
+            elif field.name == "duration":
+                field.value = DURATION
+        await until(lambda: "Enter or F5" in text())
+        take("launch")
+        await pilot.press("f5")
+        await until(lambda: f"{LIVE_AT_S} s of" in text())
+        take("live")
+        await pilot.press("enter")
+        await until(lambda: "99.9" in text() and "HTTP 200" in text())
+        take("series")
+        await pilot.press("escape")
+        await pilot.press("5", "z")
+        await until(lambda: "PID" in text())
+        take("workers")
+        await pilot.press("escape")
+        await until(lambda: "complete" in text() and "iterations" in text())
+        await pilot.press("w")
+        await until(lambda: "Window" in text() and "requests" in text())
+        take("report")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
