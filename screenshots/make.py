@@ -24,7 +24,7 @@ SESSIONS = "24"
 DURATION = "20s"
 LIVE_AT_S = 14
 """Second of the run at which the live pictures are taken."""
-WAIT_S = 60.0
+WAIT_S = 40.0
 
 
 def main() -> int:
@@ -47,9 +47,12 @@ async def _drive(url: str, home: Path) -> None:
             return "\n".join(strip.text for strip in strips)
 
         async def until(condition: Callable[[], bool]) -> None:
-            async with asyncio.timeout(WAIT_S):
-                while not condition():
-                    await pilot.pause(0.05)
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    while not condition():
+                        await pilot.pause(0.05)
+            except TimeoutError:
+                raise SystemExit(f"waited in vain on:\n{text()}") from None
 
         def take(name: str) -> None:
             for field in app.screen.query(Input):

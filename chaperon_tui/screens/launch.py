@@ -74,7 +74,7 @@ class LaunchScreen(Screen[None]):
                 panel.can_focus = False
                 yield Rows([(("Reading the plan …", "dim"),)], wrap=True, id="about")
         with Horizontal(id="bottom"):
-            yield Rows(id="problem")
+            yield Rows(wrap=True, id="problem")
             yield Button(Content("Try"), id="try")
             yield Button(Content("Launch"), id="launch", variant="primary")
         yield Footer()
@@ -183,7 +183,8 @@ class LaunchScreen(Screen[None]):
         """Start the run, once for a press."""
         if self._plan is None or self._busy or not self._check():
             return
-        remember_launch(self.chaperon.memory, self._key, self._values)
+        kept = {key: value for key, value in self._values.items() if value != self._target}
+        remember_launch(self.chaperon.memory, self._key, kept)
         self.chaperon.save_memory()
         request = form.request(self._plan, self._request, self._values)
         self.run_worker(self._after_question(request, is_trial=False), exclusive=True)

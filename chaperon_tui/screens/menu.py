@@ -180,7 +180,7 @@ class MenuScreen(Screen[None]):
 
         known = self._plans.get(_key(entry))
         plan = known if isinstance(known, Plan) else None
-        target = self.chaperon.start.target_url if entry.origin == "bundled" else ""
+        target = self.chaperon.start.target_url
         self.app.push_screen(LaunchScreen(request_for(entry), plan, target=target))
 
     def action_runs(self) -> None:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from chaperon_engine import LaunchRequest, Plan, count, seconds, show_duration, visible
 
+TARGET_URL = "http://127.0.0.1:7070"
+"""Where the bundled target listens when nobody says otherwise; the bundled scenarios aim there."""
 OVERRIDE_ROWS = 3
 """Lines for config values that a form begins with."""
 
@@ -29,13 +31,19 @@ def fields(
     """The fields for a plan, with remembered values in them.
 
     Keys: `url.SERVICE`, `sessions.POPULATION`, `duration`, `warmup`, `workers`, `tag`, `set.N` for
-    config values, `out.FORMAT` for exports. `target` replaces the base URLs of a demo.
+    config values, `out.FORMAT` for exports. `target` is where the bundled target of a
+    demo listens: services at its usual address are led there.
     """
-    result = [
-        Field(f"url.{service.name}", service.name or "base URL", target or service.base_url,
-              "http://127.0.0.1:8080", "Services")
+    urls = {
+        service.name: target if target and service.base_url.rstrip("/") == TARGET_URL
+        else service.base_url
         for service in plan.services
-    ]  # fmt: skip
+    }  # fmt: skip
+    led = {f"url.{name}" for name, url in urls.items() if target and url == target}
+    result = [
+        Field(f"url.{name}", name or "base URL", url, "http://127.0.0.1:8080", "Services")
+        for name, url in urls.items()
+    ]
     result.extend(
         Field(f"sessions.{population.name}", f"{population.name}", str(population.sessions),
               "50 or 10k", "Sessions")
@@ -63,8 +71,7 @@ def fields(
     )  # fmt: skip
     return [
         Field(each.key, visible(each.label, 40),
-              remembered.get(each.key, each.value)
-              if not (target and each.key.startswith("url.")) else each.value,
+              each.value if each.key in led else remembered.get(each.key, each.value),
               each.placeholder, each.section)
         for each in result
     ]  # fmt: skip
