@@ -32,7 +32,7 @@ async def exchange(
     called_ns: int,
 ) -> Response:
     """Sends a request and returns its reply. Raises ActionError."""
-    acquired = await _Acquiring(service, prepared, wire, series, called_ns).run()
+    acquired = await _Acquiring(service, prepared, series, called_ns).run()
     try:
         return await _send(acquired, service, prepared, wire, series, called_ns)
     except StaleConnection:
@@ -57,7 +57,7 @@ async def resend(
         prepared.body,
     )
     series.retried()
-    acquiring = _Acquiring(service, again, wire, series, called_ns)
+    acquiring = _Acquiring(service, again, series, called_ns)
     acquired = await acquiring.run(fresh=True)
     return await _send(acquired, service, again, wire, series, called_ns)
 
@@ -81,14 +81,16 @@ async def _send(
     connection, phases, is_counted = acquired
     response = Response(prepared)
     response.phases = phases
-    if not is_counted:
-        series.sent(_size(wire, prepared.body))
+    if is_counted:
+        series.wrote(len(wire))
+    else:
+        series.sent(len(wire))
     future = connection.send(response, series, prepared.rules, wire, called_ns)
     upload: asyncio.Task[None] | None = None
     if prepared.body is not None:
         connection.uploading = True
         # A task of its own, because the reply may come, or a deadline pass, before the body ends.
-        upload = asyncio.create_task(_upload(connection, response, prepared.body))
+        upload = asyncio.create_task(_upload(connection, response, prepared.body, series))
     try:
         return await future
     except BaseException:
@@ -99,12 +101,15 @@ async def _send(
             upload.cancel()
 
 
-async def _upload(connection: Connection, response: Response, body: UploadBody) -> None:
+async def _upload(
+    connection: Connection, response: Response, body: UploadBody, series: HttpSink
+) -> None:
     """Writes a body as fast as the peer takes it, for as long as the exchange lasts."""
     try:
         async for piece in body.pieces():
             if not connection.write(response, piece):
                 return
+            series.wrote(len(piece))
             await connection.drained()
         if connection.response is response:
             connection.uploading = False
@@ -119,13 +124,11 @@ class _Acquiring:
         self,
         service: ServiceState,
         prepared: Prepared,
-        wire: bytes,
         series: HttpSink,
         called_ns: int,
     ) -> None:
         self._service = service
         self._prepared = prepared
-        self._size = _size(wire, prepared.body)
         self._series = series
         self._called_ns = called_ns
         self._waited_ns = 0
@@ -194,7 +197,7 @@ class _Acquiring:
     async def _open(self) -> tuple[Connection, Phases, bool]:
         if not self._sent_ns:
             self._sent_ns = now_ns()
-            self._series.sent(self._size)
+            self._series.sent(0)  # bytes count when a connection takes them
         target = self._service.target
         dialled = await dial(target, self._service.pool)
         connection = dialled.connection
@@ -213,7 +216,3 @@ class _Acquiring:
             self._series.sent(0)
             self._sent_ns = self._called_ns
         self._series.failed(self._sent_ns, now, code)
-
-
-def _size(wire: bytes, body: UploadBody | None) -> int:
-    return len(wire) + ((body.length or 0) if body is not None else 0)

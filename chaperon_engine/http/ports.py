@@ -14,7 +14,10 @@ class HttpSink(Protocol):
     """The series of one kind of request. `ok + failed + in flight = sent` at every moment."""
 
     def sent(self, bytes_out: int) -> None:
-        """A request was tried; `bytes_out` is its size as handed over, head included."""
+        """A request was tried; `bytes_out` is what was handed to a connection for it by now."""
+
+    def wrote(self, bytes_out: int) -> None:
+        """So many more bytes of a request that counts as sent were handed to a connection."""
 
     def completed(
         self,

@@ -103,6 +103,11 @@ class HttpSeries:
         self.bytes_out = count = self.bytes_out + bytes_out
         words[self._out_at] = count
 
+    def wrote(self, bytes_out: int) -> None:
+        """More bytes were handed to a connection for a request that counts as sent."""
+        self.bytes_out = count = self.bytes_out + bytes_out
+        self._words[self._out_at] = count
+
     def completed(
         self,
         start_ns: int,
@@ -333,6 +338,9 @@ class _NullHttp(HttpSeries):
     __slots__ = ()
 
     def sent(self, bytes_out: int) -> None:
+        pass
+
+    def wrote(self, bytes_out: int) -> None:
         pass
 
     def completed(

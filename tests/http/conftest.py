@@ -38,6 +38,8 @@ class Request:
     line: str
     headers: dict[str, str]
     body: bytes
+    size: int
+    """Bytes on the wire, head and framing included."""
 
     @property
     def path(self) -> str:
@@ -53,13 +55,20 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
         name, _, value = field_line.partition(":")
         headers[name.lower()] = value.strip()
     body = b""
+    size = len(head)
     if "content-length" in headers:
         body = await reader.readexactly(int(headers["content-length"]))
+        size += len(body)
     elif headers.get("transfer-encoding") == "chunked":
-        while size := int((await reader.readline()).strip(), 16):
-            body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readline()
-    return Request(line, headers, body)
+        while True:
+            line_of_size = await reader.readline()
+            length = int(line_of_size, 16)
+            chunk = await reader.readexactly(length + 2)
+            size += len(line_of_size) + len(chunk)
+            body += chunk[:-2]
+            if not length:
+                break
+    return Request(line, headers, body, size)
 
 
 @dataclass

@@ -328,6 +328,7 @@ async def test_a_refused_connection_counts_as_sent_and_failed(harness: Harness) 
         with pytest.raises(ConnectionRefused, match="refused"):
             await harness.call()
     assert harness.counts == (1, 0, 1)
+    assert harness.series.bytes_out == 0
     assert harness.errors() == {"refused": 1}
     assert harness.timed("connect") == {"ok": 0, "errors": {"refused": 1}}
 

@@ -171,6 +171,7 @@ async def test_an_async_iterable_is_sent_chunked_with_backpressure(
     started.set()
     await call
     body = server.requests[0].body
+    assert harness.series.bytes_out == server.requests[0].size
     assert (gzip.decompress(body) if compress else body) == b"".join(
         bytes([number]) * 50_000 for number in range(200) if number % 7
     )
@@ -218,6 +219,7 @@ async def test_multipart_streams_files_with_their_exact_length(
     )
     request = server.requests[0]
     assert int(request.headers["content-length"]) == len(request.body)
+    assert harness.series.bytes_out == request.size
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     found = []
     for part in message_from_bytes(head + request.body).walk():
