@@ -1,4 +1,4 @@
-"""What differs between operating systems: cores, pinning, processor times, descriptor limits.
+"""What differs between operating systems: cores, pinning, times, limits, timers, dying in line.
 
 Linux has all of it; elsewhere each function gives the plain answer its docstring names. Must not
 know workers or runs. `root` stands for the file system's root, so that tests can lay out their own.
@@ -7,8 +7,10 @@ know workers or runs. `root` stands for the file system's root, so that tests ca
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 ROOT = Path("/")
+
+_PR_SET_PDEATHSIG = 1
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK = os.O_NONBLOCK
+_TFD_CLOEXEC = os.O_CLOEXEC
+_TFD_TIMER_ABSTIME = 1
 
 
 def usable_cores(root: Path = ROOT) -> list[int]:
@@ -153,3 +161,37 @@ def raise_descriptor_limit() -> int:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def die_with_parent() -> bool:
+    """Have this process killed when its parent ends; False where the system cannot do that."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0)
+
+
+class _TimeSpec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _TimerSpec(ctypes.Structure):
+    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
+
+
+def open_timerfd(first_ns: int, period_ns: int) -> int | None:
+    """A descriptor that becomes readable at `first_ns` and each period after; None where there is
+    no timerfd."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = int(libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC))
+    if descriptor < 0:
+        return None
+    spec = _TimerSpec(
+        _TimeSpec(*divmod(period_ns, 1_000_000_000)), _TimeSpec(*divmod(first_ns, 1_000_000_000))
+    )
+    if libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None) != 0:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -15,9 +15,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chaperon_engine.engine.parent import die_with_parent
 from chaperon_engine.metrics.counters import RunCounters
-from chaperon_engine.platform import pin
+from chaperon_engine.platform import die_with_parent, pin
 from chaperon_engine.worker.process import WorkerSetup, run_worker
 
 MAX_TRACE_BYTES = 64 * 1024

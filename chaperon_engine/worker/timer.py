@@ -8,27 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import sys
 import time
 from collections.abc import Callable
 
+from chaperon_engine.platform import open_timerfd
+
 LOOP_GRAIN_NS = 1_000_000
 """Lateness of the loop's own timers that says nothing."""
-
-_CLOCK_MONOTONIC = 1
-_TFD_NONBLOCK = os.O_NONBLOCK
-_TFD_CLOEXEC = os.O_CLOEXEC
-_TFD_TIMER_ABSTIME = 1
-
-
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
 
 
 class LatenessTimer:
@@ -42,7 +29,7 @@ class LatenessTimer:
         self._on_late = on_late
         self._due_ns = time.monotonic_ns() + period_ns
         self._handle: asyncio.TimerHandle | None = None
-        self._descriptor = _open_timerfd(self._due_ns, period_ns)
+        self._descriptor = open_timerfd(self._due_ns, period_ns)
         if self._descriptor is None:
             self._arm()
         else:
@@ -83,21 +70,3 @@ class LatenessTimer:
         while self._due_ns <= now:
             self._on_late(max(0, now - self._due_ns - grain_ns))
             self._due_ns += self._period_ns
-
-
-def _open_timerfd(first_ns: int, period_ns: int) -> int | None:
-    """A descriptor that becomes readable at `first_ns` and each period after; None where there is
-    no timerfd."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = int(libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC))
-    if descriptor < 0:
-        return None
-    spec = _TimerSpec(
-        _TimeSpec(*divmod(period_ns, 1_000_000_000)), _TimeSpec(*divmod(first_ns, 1_000_000_000))
-    )
-    if libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None) != 0:
-        os.close(descriptor)
-        return None
-    return descriptor
