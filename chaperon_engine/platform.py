@@ -1,4 +1,5 @@
-"""What differs between operating systems: cores, pinning, times, limits, timers, dying in line.
+"""What differs between operating systems: cores, pinning, processor times, descriptor limits,
+exact timers, and that a process ends with its parent.
 
 Linux has all of it; elsewhere each function gives the plain answer its docstring names. Must not
 know workers or runs. `root` stands for the file system's root, so that tests can lay out their own.
