@@ -180,10 +180,10 @@ def _end_labels(
 ) -> dict[int, int]:
     """Row from the top to the line whose label stands there; labels are moved apart."""
     order = sorted(
-        (end, -index) for index, end in enumerate(ends) if end is not None and lines[index].label
+        (end, index) for index, end in enumerate(ends) if end is not None and lines[index].label
     )
     rows = spread([end >> 2 for end, _ in order], plot_height)
     placed: dict[int, int] = {}
     for row, (_, index) in zip(rows, order, strict=True):
-        placed.setdefault(row, -index)
+        placed.setdefault(row, index)
     return placed

@@ -28,7 +28,6 @@ from chaperon_engine import (
     show_count,
     visible,
 )
-from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.state import charts
 from chaperon_tui.state.figures import Progress, Tile, health_line, progress, tiles
@@ -104,7 +103,7 @@ class LiveScreen(Screen[None]):
         self.view = View(limit=0)
         self.report: Report | None = None
         self.is_paused = False
-        self._span: int | None = None
+        self._charts = charts.RunCharts(self.store)
         self._subscribed: View | None = None
         self._quits_at_end = False
 
@@ -125,9 +124,10 @@ class LiveScreen(Screen[None]):
         yield Board(
             [
                 Panel("Charts", Horizontal(
-                    Drawing(self._latency, id="latency"), Drawing(self._rate, id="rate"),
+                    Drawing(self._charts.latency, id="latency"),
+                    Drawing(self._charts.rate, id="rate"),
                     id="charts-box"), id="charts"),
-                Panel("Heatmap", Drawing(self._heat, id="heat"), id="heatmap"),
+                Panel("Heatmap", Drawing(self._charts.heat, id="heat"), id="heatmap"),
                 Panel("Series", TableView(Table(SERIES), id="series-table"), id="series"),
                 Panel("Errors", TableView(Table(ERRORS, empty="No errors."), id="errors-table"),
                       id="errors"),
@@ -250,25 +250,6 @@ class LiveScreen(Screen[None]):
         snapshot = self.store.snapshot
         return _EMPTY_TILES if snapshot is None else tiles(snapshot, interval=self.view.interval)
 
-    def _latency(self, width: int, height: int) -> list[Row]:
-        history = self.store.history
-        x = charts.time_range(history, self._planned_s, self._span, width)
-        return charts.latency_chart(history.span(self._span), x, width, height)
-
-    def _rate(self, width: int, height: int) -> list[Row]:
-        history = self.store.history
-        x = charts.time_range(history, self._planned_s, self._span, width)
-        return charts.rate_chart(history.span(self._span), x, width, height)
-
-    def _heat(self, width: int, height: int) -> list[Row]:
-        history = self.store.history
-        x = charts.time_range(history, self._planned_s, self._span, width)
-        return charts.latency_heatmap(history.span(self._span), x, width, height)
-
-    @property
-    def _planned_s(self) -> float | None:
-        return self.store.snapshot.planned_s if self.store.snapshot else self.store.plan.planned_s
-
     def _draw(self, charts_too: bool) -> None:
         snapshot = self.store.snapshot
         if not self.is_current or not self.is_mounted:
@@ -316,7 +297,7 @@ class LiveScreen(Screen[None]):
             self.query_one(f"#{name}", Panel).set_note(note)
 
     def _note_charts(self) -> None:
-        words = charts.span_words(self._span)
+        words = charts.span_words(self._charts.span)
         self.query_one("#charts", Panel).set_note(f"service time, requests/s · {words}")
         self.query_one("#heatmap", Panel).set_note(f"responses by service time · {words}")
 
@@ -362,8 +343,7 @@ class LiveScreen(Screen[None]):
 
     def action_span(self) -> None:
         """The next time span."""
-        spans = charts.SPANS
-        self._span = spans[(spans.index(self._span) + 1) % len(spans)]
+        self._charts.next_span()
         self._note_charts()
         self._draw(True)
 

@@ -21,6 +21,7 @@ from chaperon_tui.raster import (
 from chaperon_tui.raster.axis import nines
 from chaperon_tui.state.figures import share
 from chaperon_tui.state.history import History, Step
+from chaperon_tui.state.store import RunStore
 
 SPANS: tuple[int | None, ...] = (None, 60, 300)
 """Time spans of the charts: the whole run, the last minute, the last five minutes."""
@@ -95,6 +96,40 @@ def latency_heatmap(steps: Sequence[Step], x: Axis, width: int, height: int) -> 
     """Responses by latency and second."""
     columns = [(float(step.start_s), step.heat) for step in steps if step.heat]
     return heatmap(columns, HEATMAP_EDGES_US, x, width, height, show_us)
+
+
+class RunCharts:
+    """The charts of a run that is going, over the time span that was chosen."""
+
+    def __init__(self, store: RunStore):
+        self._store = store
+        self.span: int | None = None
+        """The latest seconds to show; None for the whole run."""
+
+    def next_span(self) -> None:
+        """Whole run, last minute, last five minutes, and round again."""
+        self.span = SPANS[(SPANS.index(self.span) + 1) % len(SPANS)]
+
+    def latency(self, width: int, height: int) -> list[Row]:
+        """Percentiles of the service time."""
+        return latency_chart(self._steps, self._time(width), width, height)
+
+    def rate(self, width: int, height: int) -> list[Row]:
+        """Requests and failures a second."""
+        return rate_chart(self._steps, self._time(width), width, height)
+
+    def heat(self, width: int, height: int) -> list[Row]:
+        """Responses by service time and second."""
+        return latency_heatmap(self._steps, self._time(width), width, height)
+
+    @property
+    def _steps(self) -> Sequence[Step]:
+        return self._store.history.span(self.span)
+
+    def _time(self, width: int) -> Axis:
+        snapshot = self._store.snapshot
+        planned_s = snapshot.planned_s if snapshot else self._store.plan.planned_s
+        return time_range(self._store.history, planned_s, self.span, width)
 
 
 def spectrum_chart(detail: SeriesDetail, width: int, height: int) -> list[Row]:
