@@ -106,6 +106,9 @@ class LiveScreen(Screen[None]):
         self._charts = charts.RunCharts(self.store)
         self._subscribed: View | None = None
         self._quits_at_end = False
+        self._question: ConfirmScreen | None = None
+        self._is_report_due = False
+        """The run has ended below another screen: its report opens when that one is gone."""
 
     @property
     def chaperon(self) -> ChaperonApp:
@@ -149,6 +152,8 @@ class LiveScreen(Screen[None]):
         """Nothing was drawn while another screen lay above."""
         self._draw(True)
         self._look()
+        if self._is_report_due and not self.is_paused:
+            self._show_report()
 
     # The run
 
@@ -162,6 +167,8 @@ class LiveScreen(Screen[None]):
         if not self.store.is_finished:
             self.store.lost = f"the engine of {self.store.run_id} ended without a report"
         self._draw(True)
+        self.refresh_bindings()
+        self._answer_moot_question()
         if self.store.lost:
             await self._offer_recovery()
         else:
@@ -179,6 +186,19 @@ class LiveScreen(Screen[None]):
             # has changed: figures and table in frames of their own cost half as much.
             self._draw_figures()
             self.set_timer(FRAME_S, self._draw_series)
+
+    def _answer_moot_question(self) -> None:
+        """Whether to leave, stop or abort a run is no question any more when it has ended."""
+        if self._question is not None and self._question.is_active:
+            self._question.dismiss("")
+
+    async def _ask(self, question: ConfirmScreen) -> str:
+        """The answer to a question that makes sense only while the run is going."""
+        self._question = question
+        try:
+            return await self.app.push_screen_wait(question)
+        finally:
+            self._question = None
 
     async def _offer_recovery(self) -> None:
         answer = await self.app.push_screen_wait(ConfirmScreen(
@@ -205,22 +225,26 @@ class LiveScreen(Screen[None]):
             self.chaperon.say(error, severe=True)
             return
         self.chaperon.last_report = self.report
+        self.refresh_bindings()
         if self._quits_at_end:
             self.app.exit()
-        elif not self.is_paused:
+        elif self.is_paused:
+            self._is_report_due = True
+        else:
             self._show_report()
 
     def _show_report(self) -> None:
+        """Open the report now, or as soon as no other screen lies above."""
         from chaperon_tui.screens.report import ReportScreen
 
-        if self.report is not None:
+        if self.report is None:
+            return
+        self.chaperon.last_report = self.report
+        self._is_report_due = not self.is_active
+        if self.is_active:
             snapshot = self.store.snapshot
             written = dict(snapshot.exports) if snapshot is not None else {}
-            self.chaperon.last_report = self.report
-            screen = ReportScreen(self.report, request=self.request,
-                                  written=written)  # fmt: skip
-            if self.is_current:
-                self.app.push_screen(screen)
+            self.app.push_screen(ReportScreen(self.report, request=self.request, written=written))
 
     async def _subscribe(self) -> None:
         """Tell the engine what is looked at, if that has changed."""
@@ -338,7 +362,7 @@ class LiveScreen(Screen[None]):
             self.query_one("#state", Painted).repaint()
         else:
             self._all_again()
-            if self.report is not None:
+            if self._is_report_due:
                 self._show_report()
 
     def action_span(self) -> None:
@@ -426,7 +450,7 @@ class LiveScreen(Screen[None]):
     @work(group="stop", exclusive=True)
     async def action_abort(self) -> None:
         """Cancel everything, after a question."""
-        answer = await self.app.push_screen_wait(ConfirmScreen(
+        answer = await self._ask(ConfirmScreen(
             "Abort the run?",
             [(("Requests in flight are cancelled at once. There is still a report; "
                "stopping (s) lets them end.", ""),)],
@@ -469,7 +493,7 @@ class LiveScreen(Screen[None]):
         """Leave the run running, or stop it, or stay."""
         from chaperon_tui.screens.leave import LeaveScreen
 
-        answer = await self.app.push_screen_wait(LeaveScreen(self.store.run_id))
+        answer = await self._ask(LeaveScreen(self.store.run_id))
         if answer == "leave":
             self.chaperon.left_running.append(self.store.run_id)
             if quits:

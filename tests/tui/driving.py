@@ -84,9 +84,12 @@ class Driver:
         await self.pilot.pause()
 
     async def open_live(self, **snapshot: Any) -> None:
-        """The live screen of a launched run, and a snapshot."""
+        """The live screen of a launched run, and a snapshot; the first time of the run at hand."""
         from chaperon_tui.screens.live import LiveScreen
 
+        if not self.engine.runs:
+            self.run = FakeRun(self.engine.words)
+            self.engine.runs.append(self.run)
         request = LaunchRequest(file="/a/checkout.py", name="CheckoutTest")
         client = await self.engine.launch(request)
         await self.app.push_screen(LiveScreen(client, request))

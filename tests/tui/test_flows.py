@@ -269,6 +269,45 @@ async def test_stopping_on_the_way_out_waits_for_the_report(tmp_path):
         assert driver.app.last_report is not None
 
 
+async def test_a_report_waits_for_what_lies_above_the_run(tmp_path):
+    async with driving(tmp_path) as driver:
+        for keys, above in (
+            (["enter"], "SeriesScreen"),
+            (["f1"], "HelpScreen"),
+            (["ctrl+p"], "CommandPalette"),
+            (["4", "enter"], "LinesScreen"),
+            (["slash"], "PromptScreen"),
+        ):
+            await driver.open_live()
+            await driver.until_text("POST /login")
+            live = driver.app.screen
+            assert isinstance(live, LiveScreen)
+            await driver.press(*keys)
+            await driver.until_screen(above)
+            await driver.send(state="finished", elapsed_s=60.0)
+            await driver.until(lambda live=live: live.report)
+            assert type(driver.app.screen).__name__ == above
+            await driver.press("escape")
+            await driver.until_screen("ReportScreen")
+            await driver.press("escape")
+            await driver.until(lambda live=live: live.is_active)
+        await driver.press("e")
+        await driver.until_screen("ReportScreen")
+
+
+async def test_a_question_about_a_run_that_has_ended_gives_way_to_its_report(tmp_path):
+    async with driving(tmp_path) as driver:
+        for key, question in (
+            ("escape", "LeaveScreen"), ("ctrl+q", "LeaveScreen"), ("a", "ConfirmScreen"),
+        ):  # fmt: skip
+            await driver.open_live()
+            await driver.press(key)
+            await driver.until_screen(question)
+            await driver.send(state="finished", elapsed_s=60.0)
+            await driver.until_screen("ReportScreen")
+            assert driver.run.asked == []
+
+
 async def test_an_engine_that_is_gone_is_said_and_recovery_is_offered(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_live()
