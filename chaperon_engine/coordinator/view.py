@@ -97,7 +97,7 @@ def make_snapshot(
         health=aggregate.health,
         workers=worker_rows(state, aggregate),
         series=aggregate.series_rows(view),
-        series_total=len(aggregate.series),
+        series_total=aggregate.series_count(view),
         folded=aggregate.folded,
         errors=aggregate.error_rows(),
         checks=aggregate.checks(),

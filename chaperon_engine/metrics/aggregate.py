@@ -13,6 +13,7 @@ ends in `_ns`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -38,7 +39,7 @@ from chaperon_engine.metrics.model import (
     SeriesKey,
     SessionCounts,
 )
-from chaperon_engine.metrics.rows import error_rows, page
+from chaperon_engine.metrics.rows import count, error_rows, page
 from chaperon_engine.metrics.seconds import SecondHistory
 from chaperon_engine.metrics.snapshot import (
     ErrorRow,
@@ -139,12 +140,15 @@ class RunAggregate:
         second = self._seconds.open_for(middle_s)
         load_end_s = self._seconds.load_end_s
         in_window = load_end_s is None or middle_s < load_end_s
+        after_warmup = in_window and middle_s >= self._warmup_s
         sent, measured = 0, CounterValues()
         for delta in frame.deltas:
             number = self.table.of_worker(frame.worker, delta.id)
             assert number is not None  # the ledger knows all numbers of a frame
             totals = self.series[number]
             totals.add(delta, in_window=in_window)
+            if totals.key.phase and after_warmup:
+                self._count_in_window(totals.key, delta.ok + delta.failed)
             second.add(number, totals.key, delta)
             if totals.key.kind == HTTP:
                 sent += delta.sent
@@ -160,6 +164,12 @@ class RunAggregate:
         )
         self._seconds.report(frame, start_s, end_s)
         return True
+
+    def _count_in_window(self, key: SeriesKey, done: int) -> None:
+        """What was sent in warm-up and completed after it is warm-up's, but for the rates."""
+        self._totals_of(self.table.number(key.measured)).done_in_window += done
+        if key.kind == HTTP:
+            self._done_in_window += done
 
     def _remember(self, worker: _Worker, frame: Frame) -> None:
         worker.sessions = msgspec.structs.replace(frame.sessions)
@@ -330,9 +340,14 @@ class RunAggregate:
         """The page of the series table that a view shows."""
         if view.limit <= 0:
             return []
-        if view.interval:
-            return page(self._last_second(), view, 1.0)
-        return page(enumerate(self.series), view, self.measured_s)
+        return page(self._rows(view), view, 1.0 if view.interval else self.measured_s)
+
+    def series_count(self, view: View) -> int:
+        """How many series fit a view, on all its pages."""
+        return count(self._rows(view), view)
+
+    def _rows(self, view: View) -> Iterable[tuple[int, SeriesTotals]]:
+        return self._last_second() if view.interval else enumerate(self.series)
 
     def _last_second(self) -> list[tuple[int, SeriesTotals]]:
         last = self._seconds.last

@@ -42,19 +42,31 @@ def page(
     Series in which nothing was recorded have no row. An unknown sort order is that by requests.
     Equal ones keep the order of their numbers.
     """
-    wanted = view.contains.casefold()
-    found = [
-        (number, totals)
-        for number, totals in series
-        if totals.sent
-        and (not wanted or wanted in totals.key.label.casefold())
-        and (not view.kinds or totals.key.kind in view.kinds)
-    ]
+    found = _fitting(series, view)
     first = max(view.offset, 0)
     shown = slice(first, first + min(max(view.limit, 0), MAX_ROWS))
     order = _SORTS.get(view.sort, _SORTS["requests"])
     found.sort(key=lambda item: order(item[1]), reverse=view.descending)
     return [totals.row(number, window_s) for number, totals in found[shown]]
+
+
+def count(series: Iterable[tuple[int, SeriesTotals]], view: View) -> int:
+    """How many rows fit a view, on all its pages."""
+    return len(_fitting(series, view))
+
+
+def _fitting(
+    series: Iterable[tuple[int, SeriesTotals]], view: View
+) -> list[tuple[int, SeriesTotals]]:
+    wanted = view.contains.casefold()
+    return [
+        (number, totals)
+        for number, totals in series
+        if totals.sent
+        and (view.warmup or not totals.key.phase)
+        and (not view.kinds or totals.key.kind in view.kinds)
+        and (not wanted or wanted in totals.key.label.casefold())
+    ]
 
 
 def error_rows(series: Iterable[SeriesTotals], limit: int = MAX_ERRORS) -> list[ErrorRow]:

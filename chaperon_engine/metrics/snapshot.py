@@ -181,7 +181,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     series: list[SeriesRow] = []
     """As asked for by the view."""
     series_total: int = 0
-    """How many series there are."""
+    """How many series fit the view, on this page and on others."""
     folded: int = 0
     """Keys beyond the cap, folded into `(other)`."""
     errors: list[ErrorRow] = []
@@ -217,6 +217,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Only series whose label contains this text, case-insensitive."""
     kinds: tuple[str, ...] = ()
     """Only series of these kinds; empty: of all."""
+    warmup: bool = True
+    """Also series of the warm-up."""
 
 
 class SeriesDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -321,6 +321,23 @@ def test_rows_are_filtered_sorted_and_paged():
     assert interval == aggregate.series_rows(View(kinds=("http",), limit=1))
 
 
+def test_a_view_counts_what_fits_it_and_can_leave_out_the_warm_up():
+    fleet, aggregate = Fleet(1), RunAggregate(1, warmup_s=1.0)
+    recorder = fleet.recorders[0]
+    recorder.phase = WARMUP
+    fleet.request(0, "/a")
+    recorder.phase = ""
+    fleet.request(0, "/a")
+    fleet.request(0, "/b")
+    aggregate.apply(fleet.frame(0, 1))
+    http = View(kinds=("http",), limit=1)
+    assert aggregate.series_count(http) == 3
+    measured = View(kinds=("http",), warmup=False)
+    assert aggregate.series_count(measured) == 2
+    assert [row.key.phase for row in aggregate.series_rows(measured)] == ["", ""]
+    assert aggregate.series_count(View(contains="/a")) == 4  # with the first bytes
+
+
 def test_interval_rows_are_those_of_the_last_full_second():
     fleet, aggregate = Fleet(1), RunAggregate(1)
     assert aggregate.series_rows(View(interval=True)) == []
