@@ -54,6 +54,16 @@ def visible_block(text: object, lines: int = 40, limit: int = MAX_LENGTH) -> str
     return "\n".join(kept)
 
 
+def encodable(text: object) -> str:
+    """Text that UTF-8 can carry: each half of a surrogate pair becomes an escape. Never raises."""
+    raw = _words(text)
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return raw.encode("utf-8", "backslashreplace").decode()
+    return raw
+
+
 def _words(text: object) -> str:
     try:
         # A subclass of str may have a __str__ of its own that says something else, or raises.

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import msgspec
 
+from chaperon_engine.text import encodable
+
 HTTP = "http"
 """Kind of the only series that totals merge.
 
@@ -69,6 +71,17 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def measured(self) -> SeriesKey:
         """The same series of the measured run: what counts towards the cap."""
         return msgspec.structs.replace(self, phase="") if self.phase else self
+
+    @property
+    def encodable(self) -> SeriesKey:
+        """This key; or, when scenario code gave it labels that a frame cannot carry (half a
+        surrogate pair, a number), one whose labels are text that says the same."""
+        given = {name: getattr(self, name) for name in ("action", "method", "url", "name", "unit")}
+        changed = {name: text for name in given if (text := encodable(given[name])) != given[name]}
+        tags = tuple((encodable(name), encodable(value)) for name, value in self.tags)
+        if not changed and tags == self.tags:
+            return self
+        return msgspec.structs.replace(self, **changed, tags=tags)
 
     @property
     def other(self) -> SeriesKey:

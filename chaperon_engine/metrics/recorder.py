@@ -43,6 +43,7 @@ from chaperon_engine.metrics.series import (
     TimedSeries,
     ValueSeries,
 )
+from chaperon_engine.text import encodable
 
 __all__ = ["NULL_HTTP", "NULL_TIMED", "Collection", "HttpSeries", "Recorder", "TimedSeries"]
 
@@ -150,6 +151,9 @@ class Recorder:
         return self._series.get(key) or self._admit(key)
 
     def _admit(self, key: SeriesKey) -> Series:
+        known = self._series.get(key := key.encodable)
+        if known is not None:
+            return known
         if not key.is_other and not self._has_room_for(key):
             measured = key.measured
             if measured not in self._refused and len(self._folded) < MAX_REMEMBERED_KEYS:
@@ -207,7 +211,7 @@ class Recorder:
 
     def check(self, scenario: str, session: str, name: str, passed: bool, reason: str = "") -> None:
         """Count one result of a named check; the reason of the first failure is kept."""
-        place = (scenario, session, name)
+        place = (scenario, session, encodable(name))
         found = self._checks.get(place)
         if found is None:
             if len(self._checks) >= MAX_CHECKS:
@@ -217,7 +221,7 @@ class Recorder:
             found.passed += 1
         else:
             if not found.failed:
-                found.reason = reason[:_MAX_REASON]
+                found.reason = encodable(reason[:_MAX_REASON])
             found.failed += 1
         self._changed_checks[place] = None
 

@@ -207,6 +207,25 @@ def test_the_null_series_record_nothing():
     assert NULL_TIMED.take() is None
 
 
+def test_labels_that_no_frame_can_carry_become_text():
+    recorder, _ = make()
+    key = http_key("/\ud800", name="", tags=(("a", "\udfff"),))
+    first = recorder.http(key)
+    assert recorder.http(key) is first
+    recorder.count(SeriesKey(kind="counter", name=5))
+    recorder.count(SeriesKey(kind="counter", name="5"))
+    recorder.check("S", "S", "is \ud800", False, "because \ud800")
+    first.sent(120)
+    frame = collect(recorder)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=Frame)
+    keys = [key for _, key in again.new_series if key.kind != "first_byte"]
+    assert [(key.url or key.name, key.tags) for key in keys] == [
+        ("/\\ud800", (("a", "\\udfff"),)),
+        ("5", ()),
+    ]
+    assert again.checks[0].name == "is \\ud800"
+
+
 def test_checks_are_counted_and_only_changed_ones_are_sent():
     recorder, _ = make()
     recorder.check("Shop", "buyers", "has cart", True)
