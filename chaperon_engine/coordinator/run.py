@@ -118,7 +118,10 @@ class Coordinator:
             max_time_s=launch.max_time_s,
         )
         self.aggregate = RunAggregate(
-            len(workers), warmup_s=record.plan.warmup_s, max_series=record.plan.max_series
+            len(workers),
+            warmup_s=record.plan.warmup_s,
+            max_series=record.plan.max_series,
+            planned_sessions=record.plan.sessions,
         )
         self.leases = Leases()
         self.server = ClientServer(self, self.leases, time.monotonic)

@@ -96,14 +96,22 @@ class RunAggregate:
     """All measurements of one run."""
 
     def __init__(
-        self, workers: int, *, warmup_s: float = 0.0, max_series: int = 2000, start_ns: int = 0
+        self,
+        workers: int,
+        *,
+        warmup_s: float = 0.0,
+        max_series: int = 2000,
+        start_ns: int = 0,
+        planned_sessions: int = 0,
     ) -> None:
+        """`planned_sessions` are those of the plan: a worker may die before it says its share."""
         self.table = SeriesTable(max_series)
         self.series: list[SeriesTotals] = []
         """Cumulative series by the run's numbers."""
         self._workers = [_Worker(number, max_series) for number in range(workers)]
         self._seconds = SecondHistory(workers, warmup_s=warmup_s)
         self._warmup_s = warmup_s
+        self._planned_sessions = planned_sessions
         self._start_ns = start_ns
         self._now_s = 0.0
         self._furthest_s = 0.0
@@ -299,7 +307,7 @@ class RunAggregate:
     @property
     def sessions(self) -> SessionCounts:
         """Over all workers."""
-        return SessionCounts(
+        counts = SessionCounts(
             *(
                 sum(counts)
                 for counts in zip(
@@ -308,6 +316,8 @@ class RunAggregate:
                 )
             )
         )
+        counts.planned = max(counts.planned, self._planned_sessions)
+        return counts
 
     @property
     def iterations(self) -> IterationCounts:

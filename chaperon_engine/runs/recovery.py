@@ -105,7 +105,10 @@ class _Replay:
             return False
         plan = self.record.plan
         self.aggregate = RunAggregate(
-            len(header.workers), warmup_s=plan.warmup_s, max_series=plan.max_series
+            len(header.workers),
+            warmup_s=plan.warmup_s,
+            max_series=plan.max_series,
+            planned_sessions=plan.sessions,
         )
         self.aggregate.begin(header.start_ns)
         if plan.planned_s is not None:

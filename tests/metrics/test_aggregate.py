@@ -456,6 +456,12 @@ def test_a_worker_that_dies_before_its_first_frame_is_counted_from_shared_memory
     assert aggregate.intervals[0].requests == 5
 
 
+def test_sessions_of_a_worker_that_died_before_its_first_frame_stay_planned():
+    aggregate = RunAggregate(2, planned_sessions=5)
+    aggregate.worker_lost(1, Fleet(2).counters.worker(1))
+    assert aggregate.sessions.planned == 5
+
+
 def test_summaries_have_exactly_the_fields_of_the_report():
     fleet, aggregate = Fleet(1), RunAggregate(1)
     fleet.request(0, times=2000)
