@@ -8,7 +8,8 @@ How a run is made to end, whatever its workers do:
 stop       at a person's wish, an expired lease, or the absolute end: StopLoad
 abort      at a person's wish, or grace period + margin after the stop or the planned end: AbortLoad
 kill       some seconds after the abort: SIGKILL
-A worker that answers no ping hangs: it is located, and killed after a time; the run goes on.
+A worker that answers no ping hangs: it is located, and killed after a time, at the latest when the
+run would be aborted because of it alone; the run goes on.
 
 Times are monotonic seconds; `start_ns` is on the same clock.
 """
@@ -273,6 +274,8 @@ class RunState:
         if began is not None:
             allowed = self.plan.grace_s + self.limits.end_margin_s
             if now > began + allowed:
+                if all(worker.hung_at is not None for worker in self.workers if worker.alive):
+                    return self._kill_all()  # Nobody would hear of an abort.
                 reason = f"the run did not end within {show_duration(allowed)} after its time"
                 self.partial = True
                 return self._abort("limit", now, reason)

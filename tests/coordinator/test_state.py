@@ -318,6 +318,25 @@ def test_a_run_that_does_not_end_after_plan_grace_and_margin_is_aborted_then_kil
     assert driver.run.state == "finished"
 
 
+def test_a_hang_outside_the_planned_time_is_killed_and_is_no_abort() -> None:
+    driver = Driver()
+    driver.start()
+    driver.wait(9.0)
+    driver.wait(2.0, silent=(1,))
+    driver.done(0)
+    driver.wait(6.0, silent=(1,))
+    assert driver.run.workers[1].state == "hung"
+    actions = driver.wait(2.0, silent=(1,))
+    assert of(actions, KillWorker) == [KillWorker(1)]
+    assert sent(actions, AbortLoad) == []
+    driver.tell(WorkerExited(1, "killed by signal 9"))
+    assert (driver.run.state, driver.run.status, driver.run.partial) == (
+        "finished",
+        "complete",
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("duration_s", "timeout_s", "max_time_s", "expected_s"),
     [
