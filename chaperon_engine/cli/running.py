@@ -113,7 +113,7 @@ def _headline(plan: Plan, request: LaunchRequest) -> str:
         if profile.shared_iterations is not None:
             part += f", {profile.shared_iterations:,} iterations together"
         elif profile.iterations is not None:
-            part += f", {profile.iterations:,} iterations each"
+            part += f", {plural(profile.iterations, 'iteration')} each"
         elif profile.duration_s is not None:
             part += f" for {show_duration(profile.duration_s)}"
         parts.append(part)

@@ -104,7 +104,8 @@ class LoadRunner:
                 self._series_timer.cancel()
             left = await watch.close()
             if left:
-                self._log.add("error", "", f"{left} tasks of scenarios swallow cancellation")
+                tasks = "1 task" if left == 1 else f"{left} tasks"
+                self._log.add("error", "scenarios", f"{tasks} left that ignore their cancellation")
 
     def stop(self, grace_s: float | None) -> None:
         """Start no further session or iteration; running ones get `grace_s` seconds, or with None
