@@ -158,9 +158,9 @@ class SecondHistory:
         """Close what can be closed at this time. Without a live worker only `finish` closes."""
         if not self._reported_s:
             return
-        # The next frame of a worker is taken to be a second long: its middle is half of one away.
-        reported = min(self._reported_s.values()) + 0.5
-        until = max(reported, now_s - LAG_SECONDS)
+        # The next frame of a worker ends at the next full second, or later.
+        reported_s = min(self._reported_s.values())
+        until = max((reported_s + int(reported_s) + 1) / 2, now_s - LAG_SECONDS)
         while self.next_second + 1 <= until:
             self._close()
 

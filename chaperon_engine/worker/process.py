@@ -5,7 +5,8 @@ or what sessions do. It never waits for its socket: frames that the coordinator 
 kept, and merged when there are too many (`queue`).
 
     Prepare  -> the plan resolved, services reached -> WorkerReady, or WorkerFailed
-    Start    -> sessions run; a frame at each full second of the run
+    Start    -> sessions run; a frame at each full second of the run, and where the measured window
+                begins and ends, so that rates are exact
     the end of all sessions -> the last frame, WorkerDone, exit
     the coordinator has gone -> exit at once
 """
@@ -28,7 +29,7 @@ import msgspec
 import uvloop
 
 from chaperon_engine.clock import now_ns
-from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.definition.resolve import ResolvedTest, resolve
 from chaperon_engine.errors import UserError
 from chaperon_engine.http import HttpWorker
@@ -158,6 +159,8 @@ class _Worker:
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
         """What came before the sessions did."""
+        self._stopped: asyncio.Future[None] = loop.create_future()
+        """Done when the load was stopped or aborted."""
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -190,11 +193,13 @@ class _Worker:
                 raise ProtocolError(f"{type(message).__name__} out of turn")
 
     def _obey_stop(self) -> None:
-        if self._runner is None:
+        if self._runner is None or self._stop is None:
             return
+        if not self._stopped.done():
+            self._stopped.set_result(None)
         if isinstance(self._stop, StopLoad):
             self._runner.stop(self._stop.grace_s)
-        elif isinstance(self._stop, AbortLoad):
+        else:
             self._runner.abort()
 
     async def live(self) -> None:
@@ -250,25 +255,42 @@ class _Worker:
             recorder.begin(start.start_ns)
             load = loop.create_task(runner.run(start.start_ns), name="load")
             try:
-                await self._tick(load, start.start_ns)
+                await self._tick(load, start.start_ns, test.plan)
             finally:
                 await http.close()
             await self._collect(now_ns(), last=True)
         refused_all = runner.sessions.started > 0 and runner.passed_init == 0
         self.send(WorkerDone(no_session_passed_init=refused_all))
 
-    async def _tick(self, load: asyncio.Task[None], start_ns: int) -> None:
-        """Collect a frame at each full second until the load is over."""
-        due_ns = start_ns + TICK_NS
+    async def _tick(self, load: asyncio.Task[None], start_ns: int, plan: Plan) -> None:
+        """Collect a frame at each full second, and where the measured window begins and ends."""
+        borders_ns = [
+            start_ns + round(border_s * 1e9)
+            for border_s in (plan.warmup_s, plan.planned_s)
+            if border_s
+        ]
+        ended_ns = start_ns
+        stopped: asyncio.Future[None] | None = self._stopped
         while not load.done():
-            await asyncio.wait([load], timeout=max(0, due_ns - now_ns()) / 1e9)
+            second_ns = start_ns + ((ended_ns - start_ns) // TICK_NS + 1) * TICK_NS
+            due_ns = min([second_ns, *(border for border in borders_ns if border > ended_ns)])
+            await asyncio.wait(
+                [load] if stopped is None else [load, stopped],
+                timeout=max(0, due_ns - now_ns()) / 1e9,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             now = now_ns()
-            # Timers of uvloop may fire early: a frame ends at its boundary, not before. After a
-            # long block one frame covers all the seconds that went by.
-            if now >= due_ns and not load.done():
-                boundary = start_ns + (now - start_ns) // TICK_NS * TICK_NS
-                await self._collect(boundary)
-                due_ns = boundary + TICK_NS
+            if load.done():
+                break
+            if stopped is not None and stopped.done():
+                stopped, ended_ns = None, now
+            elif now >= due_ns:
+                # After a long block one frame covers all the seconds that went by.
+                ended_ns = max(due_ns, start_ns + (now - start_ns) // TICK_NS * TICK_NS)
+            else:
+                # Timers of uvloop may fire early: a frame ends at its boundary, not before.
+                continue
+            await self._collect(ended_ns)
         await load
 
     async def _collect(self, end_ns: int, *, last: bool = False) -> None:

@@ -16,7 +16,7 @@ from chaperon_engine.errors import EngineError
 from chaperon_engine.metrics.model import FrameTotals
 from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import FrameRecord, JournalReader, WorkerLost
+from chaperon_engine.runs.journal import FrameRecord, Header, JournalReader, WorkerLost
 from chaperon_engine.runs.report import Report
 from tests.engine.conftest import CountingServer, last_snapshot, request, snapshots_until
 
@@ -103,6 +103,23 @@ async def test_a_run_with_a_warm_up_keeps_its_requests_apart(
     assert report.totals.requests == last.totals.requests == server.requests - warm
     assert 0.5 < report.run.measured_s < 0.9
     assert sum(second.requests for second in report.intervals) == server.requests
+
+
+async def test_frames_end_where_the_measured_window_begins_and_ends(
+    scenario: WriteScenario,
+) -> None:
+    client = await launch(request(scenario(delay=0.3), warmup_s=0.7))
+    await last_snapshot(client)
+    await client.close()
+    header, *records = JournalReader(RunDirectory.find(client.run_id).journal)
+    assert isinstance(header, Header)
+    for worker in (0, 1):
+        ends_s = [
+            (record.frame.end_ns - header.start_ns) / 1e9
+            for record in records
+            if isinstance(record, FrameRecord) and record.frame.worker == worker
+        ]
+        assert set(ends_s[:3]) == {0.7, 1.0, 1.5}
 
 
 async def test_a_run_that_is_stopped_in_the_middle(

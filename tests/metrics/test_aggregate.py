@@ -198,6 +198,33 @@ def test_warm_up_and_drain_count_apart_and_rates_divide_by_the_window_alone():
     assert phases["http", WARMUP].service_time_us.max == 2000
 
 
+def test_what_warm_up_sent_and_the_measured_window_completed_counts_in_rates_alone():
+    fleet, aggregate = Fleet(1), RunAggregate(1, warmup_s=1)
+    aggregate.end_load(2)
+    series = fleet.recorders[0].http(SeriesKey(kind="http", url="/", phase=WARMUP))
+    for _ in range(5):
+        series.sent(10)
+    aggregate.apply(fleet.frame(0, 1.0))
+    for count, end in ((3, 2.0), (2, 2.5)):
+        for _ in range(count):
+            series.completed(0, 500, 1000, 200, True, 10)
+        aggregate.apply(fleet.frame(0, end, last=end > 2))
+    aggregate.finish(2.5)
+    assert aggregate.totals.requests == 0
+    assert aggregate.totals_summary().requests_per_s == 3
+    assert {metric.phase for metric in aggregate.metric_summaries()} == {WARMUP}
+
+
+def test_a_second_in_which_the_load_ends_is_closed_after_the_frame_behind_the_end():
+    fleet, aggregate = Fleet(1), RunAggregate(1)
+    aggregate.end_load(1.5)
+    for end, times in ((1.0, 1), (1.5, 2), (2.0, 3)):
+        fleet.request(0, times=times)
+        aggregate.apply(fleet.frame(0, end))
+        aggregate.advance(round(end * S))
+    assert [interval.requests for interval in aggregate.intervals] == [1, 5]
+
+
 def test_a_second_is_closed_when_all_live_workers_have_reported_past_it():
     fleet, aggregate = Fleet(2), RunAggregate(2)
     fleet.request(0)
