@@ -7,14 +7,15 @@ series, nor how a request is sent.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.options import Body, Fields, Part, RequestOptions
 from chaperon_engine.http.response import Response
 from chaperon_engine.http.rules import Expect
+from chaperon_engine.text import visible
 from chaperon_engine.units import Duration, seconds
 
 if TYPE_CHECKING:
@@ -78,11 +79,50 @@ _OWN = frozenset(("decode", "timeout", "first_byte_timeout", "auth", "name", "ta
 _LABELS_ONLY = frozenset(("name", "tags", "with_result"))
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_expectation(value: object) -> bool:
+    return isinstance(value, int) or callable(value) or (
+        isinstance(value, Collection) and not isinstance(value, (str, bytes))
+    )  # fmt: skip
+
+
+def _is_credentials(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(part, str) for part in value)
+    )
+
+
+_KINDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "headers": (lambda value: isinstance(value, Mapping), "a dict of names and values"),
+    "multipart": (lambda value: isinstance(value, Mapping), "a dict of names and parts"),
+    "tags": (lambda value: isinstance(value, Mapping), "a dict of names and values"),
+    "expect": (_is_expectation, "a status, a collection of them or a function of the status"),
+    "follow": (lambda value: value is True or value is False or value == "any", "True, False or "
+               "'any'"),
+    "decode": (lambda value: isinstance(value, bool) or value == "json" or callable(value),
+               "True, False, 'json' or a function of the response"),
+    "auth": (_is_credentials, "a token, or a pair of user and password"),
+    "max_redirects": (_is_count, "a whole number, zero or more"),
+    "max_body_bytes": (_is_count, "a whole number of bytes, zero or more"),
+    "with_result": (callable, "a function of the session and the response"),
+}  # fmt: skip
+"""Keywords whose value would otherwise fail late, or be misread, and what they take."""
+
+
 def options_of(keywords: RequestKeywords) -> RequestOptions | None:
     """The client's options; None when the keywords ask the client for nothing.
 
     Raises InvalidRequest naming an unknown keyword or a value that cannot be.
     """
+    for name, value in keywords.items():
+        if name in _KINDS and value is not None and not _KINDS[name][0](value):
+            kind = _KINDS[name][1]
+            raise InvalidRequest(f"{name} must be {kind}, not {visible(repr(value), 80)}")
     if _LABELS_ONLY.issuperset(keywords):
         return None
     chosen: dict[str, Any] = {}

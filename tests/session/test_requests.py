@@ -10,7 +10,7 @@ import pytest
 from chaperon_engine import Scenario, Session
 from chaperon_engine.actions import HttpAction
 from chaperon_engine.definition.resolved import SessionSettings
-from chaperon_engine.errors import ActionError
+from chaperon_engine.errors import ActionError, InvalidRequest
 from chaperon_engine.http.response import Response
 from chaperon_engine.target import RunningTarget, start
 from tests.session.harness import Ran, population, run
@@ -376,3 +376,31 @@ async def test_a_request_as_data_is_measured_once_as_a_request(target: RunningTa
     assert ran.requests("POST echoing").ok == 1
     assert ran.requests("GET /").ok == 1
     assert not ran.of_kind("call")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"expect": "200"}, "expect must be a status, a collection of them or a function"),
+        ({"follow": "maybe"}, "follow must be True, False or 'any', not 'maybe'"),
+        ({"decode": "xml"}, "decode must be True, False, 'json' or a function"),
+        ({"auth": 5}, "auth must be a token, or a pair of user and password, not 5"),
+        ({"auth": ("ann",)}, "auth must be a token, or a pair"),
+        ({"tags": ["big"]}, "tags must be a dict of names and values"),
+        ({"headers": [("A", "b")]}, "headers must be a dict of names and values"),
+        ({"multipart": b"file"}, "multipart must be a dict of names and parts"),
+        ({"max_redirects": "3"}, "max_redirects must be a whole number"),
+        ({"max_body_bytes": -1}, "max_body_bytes must be a whole number of bytes"),
+        ({"with_result": "json"}, "with_result must be a function"),
+    ],
+)
+async def test_an_option_of_the_wrong_kind_is_named_before_anything_is_sent(
+    target: RunningTarget, options: Any, sentence: str
+) -> None:
+    async def work(session: Session) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            await session.get("/json", **options)
+        assert sentence in str(caught.value)
+
+    ran = await run_one(work, target)
+    assert not ran.of_kind("http")
