@@ -222,6 +222,17 @@ def _check_methods(found: type[Scenario], place: Place, problems: Problems) -> N
             problems.add(f"{name} of scenario {found.__name__} must not use 'yield'", own)
         elif inspect.isfunction(method) and not _may_be_awaited(method):
             problems.add(f"{name} of scenario {found.__name__} must be 'async def'", own)
+        elif not callable(method):
+            shown = kinds.shown(method)
+            problems.add(
+                f"{name} of scenario {found.__name__} must be 'async def', not {shown}", own
+            )
+        elif not _takes_a_session(found, name):
+            problems.add(
+                f"{name} of scenario {found.__name__} must take the session and nothing else: "
+                f"'async def {name}(self, session)'",
+                own,
+            )
     try:
         inspect.signature(found).bind()
     except TypeError:
@@ -232,6 +243,19 @@ def _check_methods(found: type[Scenario], place: Place, problems: Problems) -> N
         )
     except ValueError:
         pass  # No signature to look at.
+
+
+def _takes_a_session(found: type[Scenario], name: str) -> bool:
+    is_bound = isinstance(inspect.getattr_static(found, name), staticmethod | classmethod)
+    arguments = [None] if is_bound else [None, None]
+    try:
+        # A decorator may give more to what it wraps: what counts is how it is called itself.
+        inspect.signature(getattr(found, name), follow_wrapped=False).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # No signature to look at.
+    return True
 
 
 def _may_be_awaited(method: Any) -> bool:

@@ -210,6 +210,13 @@ def test_a_mistake_is_one_sentence(
          "run of scenario A must not use 'yield'"),
         ("async def run(self, session): ...\n    def init(self, session): ...",
          "init of scenario A must be 'async def'"),
+        ("async def run(self): ...",
+         "run of scenario A must take the session and nothing else: "
+         "'async def run(self, session)'"),
+        ("async def run(self, session): ...\n    async def init(self, session, user): ...",
+         "init of scenario A must take the session and nothing else: "
+         "'async def init(self, session)'"),
+        ("run = 5", "run of scenario A must be 'async def', not 5"),
         ("async def run(self, session): ...\n    def __init__(self, user): ...",
          "scenario A takes arguments in __init__; a session makes it without any, so give values "
          "in the config instead"),
@@ -226,8 +233,10 @@ def test_a_scenario_that_cannot_run_is_named_with_its_line(
 def test_a_decorated_run_is_trusted(bench: Workbench) -> None:
     bench.resolve(
         "import functools\nfrom chaperon_engine import Scenario\n"
-        "def twice(f):\n    @functools.wraps(f)\n    def g(*a): return f(*a)\n    return g\n"
-        "class A(Scenario):\n    @twice\n    async def run(self, session): ...\n"
+        "def with_user(f):\n    @functools.wraps(f)\n"
+        "    def g(self, session): return f(self, session, 'ann')\n    return g\n"
+        "class A(Scenario):\n    @with_user\n    async def run(self, session, user): ...\n"
+        "    @staticmethod\n    async def init(session): ...\n"
     )
 
 
