@@ -59,6 +59,9 @@ class Assigned(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Assigned {', '.join(self._values) or 'nothing'}>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Assigned:
+        return copied(self)
+
     def _missing(self, key: str) -> str:
         known = ", ".join(sorted(self._values)) or "nothing"
         return f"assigned value {self._prefix + key!r} is missing; there is {known}"

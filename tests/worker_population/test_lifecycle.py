@@ -11,6 +11,7 @@ import pytest
 from chaperon_engine import Scenario, Session
 from chaperon_engine.clock import now_ns
 from chaperon_engine.definition.resolved import SessionSettings
+from chaperon_engine.definition.sequence import sequence
 from chaperon_engine.target import RunningTarget
 from chaperon_engine.worker import iteration
 from tests.session.harness import Bench, load_test, population, run
@@ -185,6 +186,34 @@ async def test_fresh_iterations_begin_with_what_init_assigned(target: RunningTar
     carts.clear()
     await run(population(Fresh, url=target.url, iterations=3, fresh=True))
     assert carts == [([], 0)] * 3
+
+
+async def test_fresh_iterations_of_a_sequence_begin_with_what_every_init_assigned() -> None:
+    seen = []
+
+    class First(Scenario):
+        async def init(self, session: Session) -> None:
+            session.assign(cart=[], of="first")
+
+        async def run(self, session: Session) -> None:
+            session.assigned.cart.append(1)
+
+    class Second(Scenario):
+        async def init(self, session: Session) -> None:
+            session.assign(list=[], of="second")
+            session.assign(page=1, namespace="search")
+
+        async def run(self, session: Session) -> None:
+            assigned = session.assigned
+            seen.append((list(assigned.cart), list(assigned.list), assigned.of))
+            assigned.list.append(assigned.search.page)
+
+    both = sequence([First, Second])
+    await run(population(both, iterations=3, fresh=True))
+    assert seen == [([1], [], "second")] * 3
+    seen.clear()
+    await run(population(both, iterations=2))
+    assert seen == [([1], [], "second"), ([1, 1], [1], "second")]
 
 
 async def test_the_start_is_delayed_by_the_config() -> None:
