@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.requesting import launch_request
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import RunClient, exit_code, launch, load_report
+from chaperon_engine.client import RunClient, exit_code, final_report, launch
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EngineError
 from chaperon_engine.export.layout import Style, plural
@@ -68,7 +68,7 @@ async def _execute(request: LaunchRequest, terminal: Terminal) -> int:
                     "there."
                 )
                 return EXIT_INTERRUPTED
-            return _tell_the_end(client.run_id, last, terminal)
+            return _tell_the_end(last, terminal)
 
 
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:
@@ -131,11 +131,10 @@ def _tell_how_to_attach(client: RunClient, terminal: Terminal) -> None:
     )
 
 
-def _tell_the_end(run_id: str, last: Snapshot, terminal: Terminal) -> int:
-    if not last.report_path:
-        raise EngineError("; ".join(last.reasons) or f"the run {run_id} left no report")
-    report = load_report(run_id)
-    files = {"report": last.report_path, **last.exports}
+def _tell_the_end(last: Snapshot, terminal: Terminal) -> int:
+    report = final_report(last)
+    files = {"report": last.report_path} if last.report_path else {}
+    files.update(last.exports)
     terminal.write(render(report, width=terminal.width, color=terminal.color, files=files))
     for format, reason in last.export_errors.items():
         print(f"chaperon: {visible(format, 60)}: {visible(reason, 2000)}", file=sys.stderr)

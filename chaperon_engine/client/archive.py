@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from chaperon_engine.client.connection import RunClient, socket_of
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.errors import (
@@ -15,9 +17,10 @@ from chaperon_engine.errors import (
     EXIT_INTERRUPTED,
     EXIT_NO_SESSION,
     EXIT_OK,
+    EngineError,
     UserError,
 )
-from chaperon_engine.metrics.snapshot import WindowSummary
+from chaperon_engine.metrics.snapshot import Snapshot, WindowSummary
 from chaperon_engine.runs.directory import RunDirectory, all_runs
 from chaperon_engine.runs.listing import delete_run, list_runs, load_report, prune_runs
 from chaperon_engine.runs.record import read_record
@@ -30,6 +33,7 @@ __all__ = [
     "exit_code",
     "export_formats",
     "export_report",
+    "final_report",
     "list_runs",
     "load_report",
     "load_window",
@@ -122,6 +126,18 @@ def export_report(report: Report, format: str, path: str | Path | None = None) -
     from chaperon_engine import export
 
     return export.write(report, format, path)
+
+
+def final_report(snapshot: Snapshot) -> Report:
+    """The report of a run by its last snapshot, also when it could not be written to its directory.
+
+    Raises EngineError with the reasons when there is none, and UserError.
+    """
+    if snapshot.report_path:
+        return load_report(snapshot.run_id)
+    if snapshot.unkept_report:
+        return msgspec.json.decode(snapshot.unkept_report, type=Report)
+    raise EngineError("; ".join(snapshot.reasons) or f"the run {snapshot.run_id} left no report")
 
 
 def exit_code(report: Report, *, export_failed: bool = False) -> int:

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from chaperon_engine.client.archive import final_report
 from chaperon_engine.client.describing import INSIDE
 from chaperon_engine.client.launching import launch
 from chaperon_engine.client.source import locate
 from chaperon_engine.definition.model import LoadTest, Scenario
 from chaperon_engine.definition.plan import LaunchRequest
-from chaperon_engine.errors import EngineError, UserError
+from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot, View
-from chaperon_engine.runs.listing import load_report
 from chaperon_engine.runs.report import Report
 from chaperon_engine.units import Duration, count, seconds
 
@@ -118,6 +118,4 @@ async def _run(request: LaunchRequest, on_snapshot: Callable[[Snapshot], None] |
         async for snapshot in client.snapshots():
             if on_snapshot is not None:
                 on_snapshot(snapshot)
-        if not snapshot.report_path:
-            raise EngineError("; ".join(snapshot.reasons) or "the run left no report")
-        return load_report(client.run_id)
+        return final_report(snapshot)

@@ -49,6 +49,7 @@ class Outcome:
     is_final: bool = False
     duration_s: float | None = None
     report_path: str = ""
+    unkept_report: bytes = b""
     exports: dict[str, str] = field(default_factory=dict)
     export_errors: dict[str, str] = field(default_factory=dict)
 
@@ -107,6 +108,7 @@ def make_snapshot(
         partial=state.partial,
         reasons=list(state.reasons),
         report_path=outcome.report_path,
+        unkept_report=outcome.unkept_report if outcome.is_final else b"",
         exports=dict(outcome.exports),
         export_errors=dict(outcome.export_errors),
     )

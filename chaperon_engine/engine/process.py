@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import uvloop
 
 from chaperon_engine import export
@@ -34,6 +35,8 @@ from chaperon_engine.runs.record import RunRecord, read_launch, read_record
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 
+MAX_UNKEPT_S = 10_000
+"""Seconds of history in a report that could not be written."""
 LOCK_WAIT_S = 2.0
 """Somebody who looks whether the run lives holds the lock for an instant."""
 
@@ -135,6 +138,9 @@ class _Engine:
                 f"{self._directory.report} could not be written: {error.strerror}; the journal is "
                 f"kept, make room and run `chaperon recover {self._directory.id}`"
             )
+            # A viewer's frame has a limit that only the seconds of a very long run would pass.
+            short = msgspec.structs.replace(report, intervals=report.intervals[-MAX_UNKEPT_S:])
+            outcome.unkept_report = msgspec.json.encode(short)
 
     def _export(self, report: Report) -> None:
         outcome = self._coordinator.outcome

@@ -197,6 +197,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Why the run is partial, stopped or failed: one sentence each."""
     report_path: str = ""
     """Set once the report has been written."""
+    unkept_report: bytes = b""
+    """The report as JSON when it could not be written, so that it can be shown all the same."""
     exports: dict[str, str] = {}
     """Format to the path that was written."""
     export_errors: dict[str, str] = {}
