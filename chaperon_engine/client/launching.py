@@ -7,7 +7,6 @@ works inside.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import shutil
@@ -33,6 +32,8 @@ LISTEN_TIMEOUT_S = 20.0
 """How long a new engine may take until it listens."""
 START_TIMEOUT_S = 120.0
 """How long it may take until the load begins; the engine's own barrier is shorter."""
+END_TIMEOUT_S = 2.0
+"""How long a killed engine may take to be gone."""
 MAX_WORKERS = 256
 
 
@@ -47,9 +48,14 @@ async def launch(request: LaunchRequest) -> RunClient:
     engine = _start_engine(directory)
     try:
         return await _connect(directory, engine, lease=not request.detach)
-    except BaseException as error:
-        _end(engine)
-        if isinstance(error, UserError):
+    except EngineError:
+        await _end(engine)  # Its log stays, for the message names it.
+        raise
+    except BaseException:
+        try:
+            await _end(engine)
+        finally:
+            directory.remove_socket()
             shutil.rmtree(directory.path, ignore_errors=True)
         raise
 
@@ -129,8 +135,10 @@ def _last_words(directory: RunDirectory) -> str:
     return visible(lines[-1]) if lines else f"its log {directory.log} is empty"
 
 
-def _end(engine: subprocess.Popen[bytes]) -> None:
-    """Ask an engine that will not be used to end; before the load it does so at once."""
-    if engine.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(engine.pid, 15)
+async def _end(engine: subprocess.Popen[bytes]) -> None:
+    """End an engine that will not be used, and wait until it is gone: it writes no more then."""
+    engine.kill()
+    limit = time.monotonic() + END_TIMEOUT_S
+    # A thread of its own waits for the process and has no event to offer.
+    while engine.returncode is None and time.monotonic() < limit:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)

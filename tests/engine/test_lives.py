@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -12,14 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from chaperon_engine.client.archive import attach, exit_code, list_runs, load_report
+from chaperon_engine.client.archive import (
+    attach,
+    exit_code,
+    final_report,
+    list_runs,
+    load_report,
+)
 from chaperon_engine.client.describing import describe
-from chaperon_engine.client.launching import launch
+from chaperon_engine.client.launching import _start_engine, launch
 from chaperon_engine.client.library import run
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot, View
-from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.directory import RunDirectory, runs_folder
 from chaperon_engine.runs.record import read_record
 from tests.engine.conftest import (
     CountingServer,
@@ -270,6 +277,33 @@ async def test_a_full_disk_ends_neither_the_run_nor_the_engine(scenario: WriteSc
     assert "could not be written" in last.export_errors["report"]
     assert last.report_path == ""
     assert not RunDirectory.find(client.run_id).report.exists()
+    report = final_report(last)
+    assert report.totals.requests == last.totals.requests
+    assert report.run.status == "complete"
+
+
+async def test_a_launch_that_is_given_up_leaves_neither_a_run_nor_processes(
+    scenario: WriteScenario,
+) -> None:
+    file = scenario(bare(init="__import__('time').sleep(60)"), duration="60s")
+    engines: list[subprocess.Popen[bytes]] = []
+    started = asyncio.Event()
+
+    def start(directory: RunDirectory) -> subprocess.Popen[bytes]:
+        engines.append(_start_engine(directory))
+        started.set()
+        return engines[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chaperon_engine.client.launching._start_engine", start)
+        launching = asyncio.create_task(launch(request(file)))
+        await started.wait()
+        launching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await launching
+    assert engines[0].returncode is not None
+    assert list_runs() == []
+    assert not os.listdir(runs_folder())
 
 
 def test_the_library_call_answers_a_report_in_a_script(scenario: WriteScenario) -> None:
