@@ -202,6 +202,11 @@ def all_runs() -> list[RunDirectory]:
         names = sorted(os.listdir(runs_folder()))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UserError(
+            f"{visible(runs_folder())} cannot be read: {error.strerror}; make it readable or set "
+            "CHAPERON_HOME to another folder"
+        ) from None
     return [RunDirectory(runs_folder() / name) for name in names if _ID.fullmatch(name)]
 
 

@@ -1,4 +1,4 @@
-"""Whole files written so that a reader sees the old content or the new, never a part.
+"""Whole files, read and written; a reader sees the old content or the new, never a part.
 
 Owns: temporary name, sync, rename. Must not know what is in the files.
 """
@@ -6,7 +6,9 @@ Owns: temporary name, sync, rename. Must not know what is in the files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 
 
@@ -29,6 +31,15 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of an ordinary file; raises OSError, also for a pipe, which would not end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        return file.read()
 
 
 def sync_folder(folder: Path) -> None:

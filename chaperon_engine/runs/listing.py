@@ -8,9 +8,10 @@ import msgspec
 
 from chaperon_engine.errors import UserError
 from chaperon_engine.runs.directory import RunDirectory, all_runs
-from chaperon_engine.runs.files import write_atomic
+from chaperon_engine.runs.files import read_whole, write_atomic
 from chaperon_engine.runs.record import read_record
 from chaperon_engine.runs.report import Report
+from chaperon_engine.text import visible
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +63,16 @@ def load_report(run: str) -> Report:
     """
     directory = RunDirectory.find(run)
     try:
-        return msgspec.json.decode(directory.report.read_bytes(), type=Report)
+        return msgspec.json.decode(read_whole(directory.report), type=Report)
     except FileNotFoundError:
         pass
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{directory.report} is damaged: {error}") from None
+    except OSError as error:
+        raise UserError(f"{directory.report} cannot be read: {error.strerror}") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise UserError(
+            f"{directory.report} is damaged ({visible(error)}): `chaperon recover {directory.id}` "
+            "makes it again from the journal"
+        ) from None
     if directory.state() == "running":
         raise UserError(f"{directory.id} is still running: it has no report yet")
     raise UserError(

@@ -16,7 +16,8 @@ import msgspec
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import UserError
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.files import write_atomic
+from chaperon_engine.runs.files import read_whole, write_atomic
+from chaperon_engine.text import visible
 from chaperon_engine.version import __version__
 
 Document = TypeVar("Document")
@@ -127,11 +128,11 @@ def read_launch(directory: RunDirectory) -> LaunchRequest:
 
 def _read(path: Path, kind: type[Document]) -> Document:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_whole(path), type=kind)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {visible(error)}") from None
 
 
 def _digest(file: str) -> str:

@@ -40,7 +40,11 @@ def recover(run: str) -> Report:
     if state == "running":
         raise UserError(f"{directory.id} is still running: there is nothing to recover")
     if state == "finished":
-        return load_report(directory.id)
+        try:
+            return load_report(directory.id)
+        except UserError:
+            if not directory.journal.is_file():
+                raise
     record = read_record(directory)
     replay = _Replay(record)
     reader = JournalReader(directory.journal)

@@ -205,3 +205,23 @@ def test_an_atomic_write_that_fails_leaves_the_old_file_and_no_other(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_record_or_report_that_is_no_file_is_a_sentence(tmp_path: Path) -> None:
+    run = make_run()
+    run.record.unlink()
+    os.mkfifo(run.record)
+    with pytest.raises(UserError, match=r"run\.json cannot be read: it is no ordinary file"):
+        read_record(run)
+    run.report.mkdir()
+    with pytest.raises(UserError, match=r"report\.json cannot be read"):
+        load_report(run.id)
+
+
+def test_a_home_that_is_no_folder_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CHAPERON_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be read: Not a directory; .* set CHAPERON_HOME"):
+        list_runs()

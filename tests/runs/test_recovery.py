@@ -22,6 +22,7 @@ from chaperon_engine.runs.journal import (
     Steered,
     WorkerLost,
 )
+from chaperon_engine.runs.listing import load_report
 from chaperon_engine.runs.record import make_record, read_record, write_record
 from chaperon_engine.runs.recovery import recover
 from tests.runs.test_merging import frames_of
@@ -133,3 +134,23 @@ def test_whatever_records_a_journal_holds_the_report_adds_up(history: list[AnyRe
     totals = recover(run.id).totals
     assert totals.ok + totals.failed + totals.in_flight == totals.requests
     assert os.path.getsize(run.report) > 0
+
+
+def test_a_damaged_report_is_made_again_from_the_journal() -> None:
+    run = make_run()
+    write(run, [header(run), *FRAMES])
+    first = recover(run.id)
+    run.report.write_bytes(run.report.read_bytes()[:100])
+    with pytest.raises(
+        UserError, match=rf"is damaged .*`chaperon recover {run.id}` makes it again"
+    ):
+        load_report(run.id)
+    assert recover(run.id) == first
+    assert load_report(run.id) == first
+
+
+def test_a_damaged_report_without_a_journal_is_a_sentence() -> None:
+    run = make_run()
+    run.report.write_text('{"schema": 5}')
+    with pytest.raises(UserError, match="is damaged"):
+        recover(run.id)
