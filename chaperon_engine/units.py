@@ -8,7 +8,15 @@ from datetime import timedelta
 Duration = float | int | str | timedelta
 """Seconds as a number, a `timedelta`, or text such as `500ms`, `30s`, `1m30s`, `2h`."""
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_UNITS_US = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
 _COUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,18}))?([kMG]?)")
 _MULTIPLES = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -47,11 +55,11 @@ def _parse_duration(text: str, what: str) -> float:
         if match.start() != position or match[2] in seen:
             break
         seen.add(match[2])
-        total += float(match[1]) * _SECONDS[match[2]]
+        total += float(match[1]) * _UNITS_US[match[2]]
         position = match.end()
     if not stripped or position != len(stripped):
         raise ValueError(f"{what} is {text!r}, expected a duration such as 500ms, 30s, 1m30s or 2h")
-    return total
+    return total / 1_000_000  # Of whole microseconds this is the nearest number there is.
 
 
 def count(value: int | str, what: str = "count") -> int:

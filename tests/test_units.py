@@ -28,6 +28,8 @@ from chaperon_engine.units import (
         (0.25, 0.25),
         (timedelta(minutes=1, milliseconds=5), 60.005),
         ("500ms", 0.5),
+        ("700ms", 0.7),
+        ("300us", 0.0003),
         ("30s", 30.0),
         ("1m30s", 90.0),
         ("2h", 7200.0),

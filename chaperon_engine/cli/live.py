@@ -6,20 +6,25 @@ from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_count, show_duration, show_us
 
+_FIRST_SECOND_KNOWN_S = 2.0
+"""By then the first second's figures have come; until then there is no rate, not one of 0."""
+
 
 def live_line(snapshot: Snapshot) -> str:
     """One line, the most important first: it is cut at its end when the terminal is narrow."""
     totals, latency = snapshot.totals, snapshot.latency_now
     parts = [f"{snapshot.state} {_progress(snapshot)}"]
     parts.append(f"{show_count(totals.requests)} requests")
-    parts.append(f"{show_count(snapshot.requests_per_s)}/s")
+    if snapshot.requests_per_s or snapshot.elapsed_s >= _FIRST_SECOND_KNOWN_S:
+        parts.append(f"{show_count(snapshot.requests_per_s)}/s")
     if latency.count:
         parts.append(f"p50 {show_us(latency.p50)}")
         parts.append(f"p99 {show_us(latency.p99)}")
     parts.append(f"{show_count(totals.failed)} failed")
     if totals.http_errors:
         parts.append(f"{show_count(totals.http_errors)} HTTP errors")
-    parts.append(f"{show_count(snapshot.sessions.active)} sessions")
+    if snapshot.sessions.started:
+        parts.append(f"{show_count(snapshot.sessions.active)} sessions")
     health = snapshot.health
     if health.verdict != "good":
         reason = f" ({visible(health.reason)})" if health.reason else ""

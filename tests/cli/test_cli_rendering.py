@@ -52,6 +52,19 @@ def snapshot(**changes: object) -> Snapshot:
         ),
         (
             {
+                "elapsed_s": 0.9,
+                "requests_per_s": 0.0,
+                "latency_now": Percentiles(),
+                "sessions": SessionCounts(planned=50),
+            },
+            "running 1 s/10 s  12.3k requests  5 failed  7 HTTP errors",
+        ),
+        (
+            {"elapsed_s": 9, "requests_per_s": 0.0, "latency_now": Percentiles()},
+            "running 9 s/10 s  12.3k requests  0/s  5 failed  7 HTTP errors  50 sessions",
+        ),
+        (
+            {
                 "partial": True,
                 "latency_now": Percentiles(),
                 "health": HealthView("saturated", "worker 0: CPU 99 %"),
