@@ -24,7 +24,7 @@ def checked(name: str, value: float) -> float:
 def in_series_unit(value: float, unit: str) -> tuple[float, str]:
     """A trend's value and unit as its series keeps them.
 
-    A trend holds whole numbers of its unit, so durations (`us`, `ms`, `s`) become microseconds.
+    Durations (`us`, `ms`, `s`) become microseconds; of others three decimals are kept.
     """
     factor = _MICROSECONDS.get(unit)
     return (value, unit) if factor is None else (value * factor, "us")

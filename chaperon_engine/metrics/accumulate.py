@@ -7,7 +7,7 @@ not know frames, workers or other series.
 from __future__ import annotations
 
 from chaperon_engine.metrics.counters import CounterValues
-from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.histogram import CumulativeHistogram, in_unit
 from chaperon_engine.metrics.model import HTTP, VALUE_KINDS, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.series import add_counts
 from chaperon_engine.metrics.snapshot import (
@@ -97,7 +97,7 @@ class SeriesTotals:
     def percentiles(self) -> Percentiles:
         """Of expected responses; computed again only when something was added."""
         if self._cached.count != self.expected.count:
-            self._cached = self.expected.percentiles()
+            self._cached = self.expected.percentiles(self.key.scale)
         return self._cached
 
     def row(self, number: int, window_s: float) -> SeriesRow:
@@ -116,10 +116,12 @@ class SeriesTotals:
 
     def detail(self, number: int, window_s: float) -> SeriesDetail:
         """Everything a viewer shows of one series."""
+        scale = self.key.scale
+        edges = [edge if scale == 1 else edge / scale for edge in HEATMAP_EDGES_US]
         return SeriesDetail(
             row=self.row(number, window_s),
-            spectrum=self.expected.spectrum(),
-            histogram=list(zip(HEATMAP_EDGES_US, self.expected.heat_rows(), strict=True)),
+            spectrum=[(at, in_unit(value, scale)) for at, value in self.expected.spectrum()],
+            histogram=list(zip(edges, self.expected.heat_rows(), strict=True)),
             statuses=dict(self.statuses),
             errors=dict(self.errors),
             unexpected=self.unexpected.percentiles(),
@@ -150,7 +152,7 @@ class SeriesTotals:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             value=self.value if key.kind in VALUE_KINDS else None,
-            service_time_us=distribution(self.expected),
+            service_time_us=distribution(self.expected, key.scale),
             unexpected_service_time_us=distribution(self.unexpected),
             failure_time_us=distribution(self.failures),
         )

@@ -216,22 +216,24 @@ class CumulativeHistogram:
         """Microseconds at each of these percentiles."""
         return [self.value_at(percentile) for percentile in percentiles]
 
-    def percentiles(self) -> Percentiles:
-        """The figures that stand in tables."""
+    def percentiles(self, scale: int = 1) -> Percentiles:
+        """The figures that stand in tables, in the unit that was recorded times `scale`."""
         if not self.count:
             return Percentiles()
-        p50, p75, p90, p95, p99, p99_9 = self.values_at((50.0, 75.0, 90.0, 95.0, 99.0, 99.9))
+        p50, p75, p90, p95, p99, p99_9 = (
+            in_unit(value, scale) for value in self.values_at((50.0, 75.0, 90.0, 95.0, 99.0, 99.9))
+        )
         return Percentiles(
             count=self.count,
-            min=self.lowest_us,
-            mean=self.mean_us,
+            min=in_unit(self.lowest_us, scale),
+            mean=self.mean_us / scale,
             p50=p50,
             p75=p75,
             p90=p90,
             p95=p95,
             p99=p99,
             p99_9=p99_9,
-            max=self.highest_us,
+            max=in_unit(self.highest_us, scale),
         )
 
     def thin(self) -> list[str]:
@@ -271,6 +273,22 @@ class CumulativeHistogram:
 def target_count(percentile: float, count: int) -> int:
     """Rank of the value at a percentile, from 1; rounds as HdrHistogram does."""
     return max(int(min(percentile, 100.0) * count / 100 + 0.5), 1)
+
+
+def in_unit(value: int, scale: int) -> int | float:
+    """A figure of a histogram in the unit that was multiplied with `scale` to record it.
+
+    A bucket stands for all values in it; a scaled one speaks as its roundest, so that 12.5,
+    recorded as 12,500, is not 12.503.
+    """
+    if scale == 1:
+        return value
+    index = bucket_index(value)
+    low, high = lowest_equivalent(index), highest_equivalent(index)
+    step = int("1" + "0" * len(str(high)))
+    while (roundest := -(-low // step) * step) > high:
+        step //= 10
+    return roundest / scale
 
 
 def percentile_field(percentile: float) -> str:

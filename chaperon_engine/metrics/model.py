@@ -34,6 +34,9 @@ VALUE_KINDS = frozenset({"counter", "gauge", "rate"})
 CUSTOM_KINDS = VALUE_KINDS | {"trend"}
 """Kinds of custom metrics, whose unit is the user's."""
 
+WHOLE_UNITS = frozenset({"us", "B"})
+"""Units whose values are whole numbers; those of other units are recorded in thousandths."""
+
 OTHER = "(other)"
 """Name of the series into which keys beyond the cap are folded."""
 
@@ -71,6 +74,11 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def measured(self) -> SeriesKey:
         """The same series of the measured run: what counts towards the cap."""
         return msgspec.structs.replace(self, phase="") if self.phase else self
+
+    @property
+    def scale(self) -> int:
+        """What a value of this unit is multiplied with in a histogram, which has whole numbers."""
+        return 1000 if self.kind == "trend" and self.unit not in WHOLE_UNITS else 1
 
     @property
     def encodable(self) -> SeriesKey:

@@ -120,8 +120,8 @@ class Recorder:
         return series
 
     def trend(self, key: SeriesKey, value: float) -> None:
-        """Record a value of a custom trend, rounded to a whole number of its unit."""
-        self.timed(key).record(round(value))
+        """Record a value of a custom trend, rounded as its unit says."""
+        self.timed(key).record(round(value * key.scale))
 
     def count(self, key: SeriesKey, amount: float = 1) -> None:
         """Increase a custom counter."""

@@ -28,18 +28,19 @@ what is faster, the last what is slower."""
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """A distribution in microseconds. All zero when `count` is 0."""
+    """A distribution: whole microseconds, or values of a custom metric in its own unit. All zero
+    when `count` is 0."""
 
     count: int = 0
-    min: int = 0
+    min: int | float = 0
     mean: float = 0.0
-    p50: int = 0
-    p75: int = 0
-    p90: int = 0
-    p95: int = 0
-    p99: int = 0
-    p99_9: int = 0
-    max: int = 0
+    p50: int | float = 0
+    p75: int | float = 0
+    p90: int | float = 0
+    p95: int | float = 0
+    p99: int | float = 0
+    p99_9: int | float = 0
+    max: int | float = 0
 
 
 class Totals(msgspec.Struct, frozen=True, array_like=True):
@@ -227,10 +228,10 @@ class SeriesDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One series in full, cumulative."""
 
     row: SeriesRow
-    spectrum: list[tuple[float, int]]
-    """(percentile, value in us), ascending, for a percentile spectrum."""
-    histogram: list[tuple[int, int]]
-    """(lower edge in us, count) over `HEATMAP_EDGES_US`."""
+    spectrum: list[tuple[float, int | float]]
+    """(percentile, value in us or its own unit), ascending, for a percentile spectrum."""
+    histogram: list[tuple[int | float, int]]
+    """(lower edge in us or its own unit, count) over `HEATMAP_EDGES_US`."""
     statuses: dict[int, int] = {}
     errors: dict[str, int] = {}
     unexpected: Percentiles = Percentiles()

@@ -10,32 +10,33 @@ from typing import Any
 
 import msgspec
 
-from chaperon_engine.metrics.histogram import CumulativeHistogram, percentile_field
+from chaperon_engine.metrics.histogram import CumulativeHistogram, in_unit, percentile_field
 from chaperon_engine.metrics.snapshot import PERCENTILES
 
 
 class DistributionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A latency distribution in microseconds with all percentiles of the exports."""
+    """A distribution with all percentiles of the exports: whole microseconds, or values of a custom
+    metric in its own unit."""
 
     count: int = 0
-    min: int = 0
+    min: int | float = 0
     mean: float = 0.0
-    max: int = 0
-    p10: int = 0
-    p20: int = 0
-    p30: int = 0
-    p40: int = 0
-    p50: int = 0
-    p60: int = 0
-    p75: int = 0
-    p80: int = 0
-    p85: int = 0
-    p90: int = 0
-    p95: int = 0
-    p99: int = 0
-    p99_9: int = 0
-    p99_99: int = 0
-    p99_999: int = 0
+    max: int | float = 0
+    p10: int | float = 0
+    p20: int | float = 0
+    p30: int | float = 0
+    p40: int | float = 0
+    p50: int | float = 0
+    p60: int | float = 0
+    p75: int | float = 0
+    p80: int | float = 0
+    p85: int | float = 0
+    p90: int | float = 0
+    p95: int | float = 0
+    p99: int | float = 0
+    p99_9: int | float = 0
+    p99_99: int | float = 0
+    p99_999: int | float = 0
     saturated: int = 0
     thin: list[str] = []
 
@@ -114,19 +115,19 @@ class HealthSummary(msgspec.Struct, frozen=True, kw_only=True):
     steal: float = 0.0
 
 
-def distribution(histogram: CumulativeHistogram) -> DistributionSummary:
-    """All figures of a histogram."""
+def distribution(histogram: CumulativeHistogram, scale: int = 1) -> DistributionSummary:
+    """All figures of a histogram, in the unit that was recorded times `scale`."""
     if not histogram.count:
         return DistributionSummary()
     fields: dict[str, Any] = {
-        percentile_field(percentile): value
+        percentile_field(percentile): in_unit(value, scale)
         for percentile, value in zip(PERCENTILES, histogram.values_at(PERCENTILES), strict=True)
     }
     return DistributionSummary(
         count=histogram.count,
-        min=histogram.lowest_us,
-        mean=histogram.mean_us,
-        max=histogram.highest_us,
+        min=in_unit(histogram.lowest_us, scale),
+        mean=histogram.mean_us / scale,
+        max=in_unit(histogram.highest_us, scale),
         saturated=histogram.saturated,
         thin=histogram.thin(),
         **fields,

@@ -17,27 +17,28 @@ SCHEMA = "chaperon.report/1"
 
 
 class Distribution(msgspec.Struct, kw_only=True):
-    """A latency distribution in microseconds with all percentiles of the exports."""
+    """A distribution with all percentiles of the exports: whole microseconds, or values of a custom
+    metric in its own unit."""
 
     count: int = 0
-    min: int = 0
+    min: int | float = 0
     mean: float = 0.0
-    max: int = 0
-    p10: int = 0
-    p20: int = 0
-    p30: int = 0
-    p40: int = 0
-    p50: int = 0
-    p60: int = 0
-    p75: int = 0
-    p80: int = 0
-    p85: int = 0
-    p90: int = 0
-    p95: int = 0
-    p99: int = 0
-    p99_9: int = 0
-    p99_99: int = 0
-    p99_999: int = 0
+    max: int | float = 0
+    p10: int | float = 0
+    p20: int | float = 0
+    p30: int | float = 0
+    p40: int | float = 0
+    p50: int | float = 0
+    p60: int | float = 0
+    p75: int | float = 0
+    p80: int | float = 0
+    p85: int | float = 0
+    p90: int | float = 0
+    p95: int | float = 0
+    p99: int | float = 0
+    p99_9: int | float = 0
+    p99_99: int | float = 0
+    p99_999: int | float = 0
     saturated: int = 0
     """Values out of range, recorded at the border."""
     thin: list[str] = []

@@ -317,7 +317,8 @@ class Session(HttpVerbs):
     ) -> None:
         """Record a value in a distribution under any name.
 
-        Kept as whole numbers of the unit; durations (`us`, `ms`, `s`) as microseconds.
+        Durations (`us`, `ms`, `s`) are kept as whole microseconds up to a day, sizes (`B`) as whole
+        numbers up to 86 GB, everything else with three decimals up to 86.4 million.
         """
         number, unit = in_series_unit(checked(name, value), unit)
         if self._is_measured:

@@ -29,10 +29,10 @@ class Step:
     failed: int
     http_errors: int
     in_flight: int
-    p50: int
-    p95: int
-    p99: int
-    max: int
+    p50: float
+    p95: float
+    p99: float
+    max: float
     count: int
     """Latencies behind the percentiles."""
     heat: list[int]

@@ -69,9 +69,12 @@ def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
     if row.key.tags:
         label += " " + visible(" ".join(f"{k}={v}" for k, v in row.key.tags), 60)
     latency = row.latency
-    if kind in ("counter", "gauge", "rate") or row.key.unit not in ("", "us"):
+    if kind in ("counter", "gauge", "rate"):
         value = share(row.value, 1.0) if kind == "rate" else show_count(row.value)
         shown: tuple[str, ...] = (f"{value} ", "– ", "– ", "–")
+    elif row.key.unit != "us":
+        figures = (latency.p50, latency.p95, latency.p99, latency.max)
+        shown = tuple(f"{value:.4g}" for value in figures)
     else:
         shown = (
             *(column_percentile(latency, name) for name in ("p50", "p95", "p99")),

@@ -483,6 +483,24 @@ def test_a_worker_that_dies_before_its_first_frame_is_counted_from_shared_memory
     assert aggregate.intervals[0].requests == 5
 
 
+@pytest.mark.parametrize("value", [0.25, 0.001, 12.5, 17, 100, 1999, 2048, 81_300, 0])
+def test_a_trend_is_told_in_its_own_unit_with_three_decimals(value):
+    fleet, aggregate = Fleet(1), RunAggregate(1)
+    keys = [SeriesKey(kind="trend", unit=unit, name="size") for unit in ("EUR", "B", "us")]
+    for key in keys:
+        fleet.recorders[0].trend(key, value)
+    aggregate.apply(fleet.frame(0, 1, last=True))
+    aggregate.finish(1)
+    euros, size, times = aggregate.metric_summaries()
+    figures = euros.service_time_us
+    assert (figures.min, figures.p50, figures.p99_999, figures.max) == (value,) * 4
+    assert figures.mean == value
+    assert aggregate.series_rows(View())[0].latency.p95 == value
+    assert aggregate.series_detail(0).spectrum[-1][1] == value
+    assert size.service_time_us == times.service_time_us
+    assert size.service_time_us.mean == round(value)
+
+
 def test_sessions_of_a_worker_that_died_before_its_first_frame_stay_planned():
     aggregate = RunAggregate(2, planned_sessions=5)
     aggregate.worker_lost(1, Fleet(2).counters.worker(1))

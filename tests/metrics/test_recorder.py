@@ -175,7 +175,7 @@ def test_durations_values_and_trends_have_kinds_of_their_own():
     call = found["call", "pay"]
     assert (call.sent, call.ok, call.failed, call.errors) == (2, 1, 1, {"timeout": 1})
     assert (call.expected.max_us, call.failures.max_us) == (7000, 9000)
-    assert found["trend", "size"].expected.max_us == 42
+    assert found["trend", "size"].expected.max_us == 41_600
     assert (found["counter", "sold"].value_sum, found["counter", "sold"].ok) == (2.5, 2)
     assert found["gauge", "queue"].value_sum == 4
     assert (found["rate", "hit"].value_sum, found["rate", "hit"].ok) == (2, 3)
