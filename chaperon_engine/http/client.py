@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chaperon_engine.http.worker import HttpWorker
 
 _NO_OPTIONS = RequestOptions()
+_new = Response.__new__
 _MAX_FOREIGN = 32
 
 
@@ -109,15 +110,18 @@ class HttpClient:
         if options is not None:
             return await self._request_with(service, method, path, series, options)
         target = service.target
-        prepared = target.prepared.get((method, path)) or target.prepare(method, path)
-        jar = self._jar
+        try:
+            prepared = target.prepared[method][path]
+        except (KeyError, TypeError):
+            prepared = target.prepare(method, path)
         wire = prepared.wire
-        if jar is not None and jar.count:
+        if self._jar is not None and self._jar.count:
             wire = self._with_cookies(service, prepared)
         idle = service.pool.idle
         if idle:
             connection = idle.pop()
-            response = Response(prepared)
+            response = _new(Response)  # its __init__ would cost more than all of this
+            response.request = prepared
             series.sent(len(wire))
             future = connection.send(response, series, prepared.rules, wire)
             try:

@@ -8,12 +8,12 @@ parsing of the whole reply:
 
 - Header fields are not collected by callbacks: the raw head is kept, and parsed when somebody
   looks. This also takes away the parser's quadratic cost for a header value in many pieces.
-- `on_body` is `list.append` itself.
-- `on_message_begin` and `on_message_complete` are `list.pop` on the list of permits. Each request
-  adds two; none left means that the reply is complete, and the first byte of a reply that nobody
-  asked for raises IndexError inside the parser.
+- The callbacks are methods of lists (`ReplySink`), which all connections to a target share: what
+  the parser says is taken over before it hears of another connection.
 - What a head says (`HeadFacts`) is remembered: most replies of a load test have one of a few heads,
-  and mostly of one size.
+  and a request mostly gets the same again.
+- A plain reply in one read is completed in `data_received` itself, from local variables. All others
+  are put together in the connection's attributes, which are at rest otherwise.
 
 Callables are read from their slots into locals before they are called: CPython 3.11 specializes the
 attribute then, and not when it looks like a method.
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import InvalidStateError
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ from chaperon_engine.http.headers import (
     read_facts,
 )
 from chaperon_engine.http.link import Link
+from chaperon_engine.http.pool import list_for_one
 from chaperon_engine.http.stream import BodyStream
 
 if TYPE_CHECKING:
@@ -61,7 +63,6 @@ if TYPE_CHECKING:
 STALE_RETRY = "stale_retry"
 """Error class of a first send that met a closed keep-alive connection and was sent again."""
 
-_TWO = (None, None)
 _INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
@@ -69,14 +70,44 @@ class StaleConnection(Exception):
     """A kept-alive connection was closed before any byte of the reply; the call sends again."""
 
 
+class ReplySink:
+    """What a parser says of the bytes that it is being fed.
+
+    `begin` and `complete` hold a permit each: the parser takes one at the begin of a reply, and the
+    other at its end. So the first byte of a reply that nobody asked for raises IndexError inside
+    the parser. Between two feeds both permits are there, and no piece of a body.
+    """
+
+    __slots__ = ("begin", "complete", "on_body", "on_message_begin", "on_message_complete",
+                 "pieces")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.begin: list[None] = list_for_one()
+        self.complete: list[None] = list_for_one()
+        self.pieces: list[bytes] = list_for_one()
+        """Body, as the parser hands it out."""
+        self.on_body = self.pieces.append
+        self.on_message_begin = self.begin.pop
+        self.on_message_complete = self.complete.pop
+        self.take()
+
+    def take(self) -> Sequence[bytes]:
+        """The pieces of a body; renews the permits that were taken."""
+        for permits in (self.begin, self.complete):
+            if not permits:
+                permits.append(None)
+        pieces = tuple(self.pieces)
+        self.pieces.clear()
+        return pieces
+
+
 class Connection(Link):
     """An established connection, idle or with exactly one exchange in flight."""
 
     __slots__ = (
-        "_body_bytes", "_chunks", "_facts", "_feed", "_has_extra", "_head", "_is_over",
-        "_permits", "_pieces", "_raw", "_received", "_rules", "_series", "deadline_ns",
-        "first_byte_ns", "future", "on_body", "on_message_begin", "on_message_complete",
-        "reused", "start_ns", "uploading",
+        "_body_bytes", "_called_ns", "_chunks", "_facts", "_feed", "_has_begun", "_has_extra",
+        "_head", "_is_over", "_pieces", "_raw", "_received", "_rules", "_series", "_sink",
+        "first_byte_ns", "future", "reused", "start_ns", "uploading",
     )  # fmt: skip
 
     def __init__(self, target: Target, pool: Pool) -> None:
@@ -84,7 +115,8 @@ class Connection(Link):
         self.future: asyncio.Future[Response] | None = None
         self.start_ns = 0
         self.first_byte_ns = 0
-        self.deadline_ns = 0
+        self._called_ns = 0
+        """When the call was made; 0: when its request was sent."""
         self.reused = False
         """Has served an exchange before: the server may have closed it in the meantime."""
         self.uploading = False
@@ -97,24 +129,23 @@ class Connection(Link):
         """Empty until the head is complete; ends in an empty line."""
         self._facts: HeadFacts = NO_FACTS
         """What the head says."""
+        self._has_begun = False
+        """The parser has seen the begin of the reply."""
         self._has_extra = False
         """More came than the reply."""
         self._is_over = False
         """The peer has closed the connection."""
+        self._chunks: Sequence[bytes] = ()
+        """Body of this read."""
         self._pieces: list[bytes] | None = None
         """Body of earlier reads; None for a reply that came in one."""
         self._body_bytes = 0
         """Bytes of the body in earlier reads."""
-        self._permits: list[None] = []
-        """Two for each request: one for the begin of its reply, one for the end."""
-        self._chunks: list[bytes] = []
-        """Body of this read, as the parser hands it out."""
-        self.on_body = self._chunks.append
-        self.on_message_begin = self.on_message_complete = self._permits.pop
+        self._sink = target.sink
         self._new_parser()
 
     def _new_parser(self) -> None:
-        self._feed = HttpResponseParser(self).feed_data
+        self._feed = HttpResponseParser(self._sink).feed_data
 
     # What the client calls.
 
@@ -137,9 +168,8 @@ class Connection(Link):
         self._rules = rules
         create_future = worker.create_future
         self.future = future = create_future()
-        self._permits.extend(_TWO)
-        self.start_ns = start = now_ns()
-        self.deadline_ns = (called_ns or start) + rules.timeout_ns
+        self._called_ns = called_ns
+        self.start_ns = now_ns()
         self.transport.write(wire)  # type: ignore[union-attr]
         if not worker.sweeping:
             worker.start_sweep()
@@ -175,7 +205,7 @@ class Connection(Link):
         if response is None:
             return False
         rules = self._rules
-        if now >= self.deadline_ns:
+        if now >= (self._called_ns or self.start_ns) + rules.timeout_ns:
             what = "the reply was not complete" if self._received else "no reply"
             limit_s = rules.timeout_ns / 1e9
             self.fail(TotalTimeout(f"{what} within {limit_s:g} s: {response.about}"))
@@ -191,26 +221,62 @@ class Connection(Link):
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
-        if self.response is None:
+        response = self.response
+        if response is None:
             if not self.closing:
                 self._unsolicited()
             return
-        if not self._received:
-            self.first_byte_ns = now_ns()
-            self._raw = data
-        elif not self._head:
-            self._raw += data
-        self._received += len(data)
+        if self._received:
+            self._more_received(data)
+            return
+        first_byte_ns = now_ns()
         feed = self._feed
         try:
             feed(data)
         except Exception as error:
-            self._refused(error)
+            self._begin(data, first_byte_ns)
+            self._fed(now_ns(), error)
             return
-        if self._permits:
-            self._progress()
+        end_ns = now_ns()
+        sink = self._sink
+        request = response.request
+        received = len(data)
+        if not (
+            data.startswith(request.usual_head)
+            and not sink.complete
+            and len(sink.pieces) == 1
+            and received <= self._rules.max_body_bytes
+            and not self.uploading
+        ):
+            self._begin(data, first_byte_ns)
+            self._fed(end_ns)
+            return
+        # The same steps as in `_finish`. Who has a usual head has plain rules, too.
+        response.content = sink.pieces.pop()
+        sink.begin.append(None)
+        sink.complete.append(None)
+        facts = request.usual_facts
+        response.head = request.usual_head
+        response.status = status = facts.status
+        response.is_special = facts.is_special
+        response.expected = expected = status < 400
+        response.start_ns = start_ns = self.start_ns
+        response.first_byte_ns = first_byte_ns
+        response.end_ns = end_ns
+        response.received = received
+        self._series.completed(start_ns, first_byte_ns, end_ns, status, expected, received)
+        self.response = None
+        try:  # noqa: SIM105 - a context manager costs more than the whole line
+            self.future.set_result(response)  # type: ignore[union-attr]
+        except InvalidStateError:  # the call was cancelled a moment ago
+            pass
+        self.future = None  # or an idle connection would keep its last reply
+        self.reused = True
+        pool = self.pool
+        if pool.waiters:
+            pool.release(self)
         else:
-            self._finish()
+            pool.idle.append(self)
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -218,20 +284,47 @@ class Connection(Link):
     def connection_lost(self, error: Exception | None) -> None:
         self._ended(error)
         self.worker.forget(self)
-        # The parser holds callbacks of this object: break the cycle rather than wait for a GC.
-        del self._feed
 
     # How an exchange goes on.
 
-    def _refused(self, error: Exception) -> None:
-        """The parser does not take these bytes as part of a reply."""
-        if self._permits:
+    def _begin(self, data: bytes, first_byte_ns: int) -> None:
+        """Keeps the first read of a reply that is not completed at once."""
+        self.first_byte_ns = first_byte_ns
+        self._raw = data
+        self._received = len(data)
+
+    def _more_received(self, data: bytes) -> None:
+        if not self._head:
+            self._raw += data
+        self._received += len(data)
+        if self._has_begun:
+            self._sink.begin.pop()
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        feed = self._feed
+        refusal: Exception | None = None
+        try:
+            feed(data)
+        except Exception as error:
+            refusal = error
+        self._fed(now_ns(), refusal)
+
+    def _fed(self, end_ns: int, refusal: Exception | None = None) -> None:
+        """The parser took what arrived, or refused it; `end_ns` is when it was done."""
+        sink = self._sink
+        is_complete = not sink.complete
+        self._has_begun = not sink.begin
+        self._chunks = sink.take()
+        # What is refused after the end is not ours (or follows an interim reply).
+        self._has_extra = is_complete and refusal is not None
+        if is_complete:
+            self._finish(end_ns)
+        elif refusal is not None:
             assert self.response is not None
-            self.fail(invalid_reply(error, self.response.about))
+            self.fail(invalid_reply(refusal, self.response.about))
         else:
-            # The reply is complete: what follows it is not ours (or follows an interim reply).
-            self._has_extra = True
-            self._finish()
+            self._progress()
 
     def _skip_interim(self) -> None:
         """What has arrived begins with a complete interim reply: parse on after it."""
@@ -251,19 +344,8 @@ class Connection(Link):
         if self._received - len(rest) > self._rules.max_header_bytes:
             self.fail(_too_large_head(self._rules))
             return
-        self._has_extra = False
-        self._permits.extend(_TWO)
         self._new_parser()
-        feed = self._feed
-        try:
-            feed(rest)
-        except Exception as error:
-            self._refused(error)
-            return
-        if self._permits:
-            self._progress()
-        else:
-            self._finish()
+        self._parse(rest)
 
     def _progress(self) -> None:
         """More of the reply is to come."""
@@ -271,8 +353,7 @@ class Connection(Link):
         if not self._head and not self._take_head():
             return
         if rules.is_head:
-            self._permits.clear()
-            self._finish()
+            self._finish(now_ns())
             return
         stream = self.response.stream  # type: ignore[union-attr]
         if rules.stream and stream is None:
@@ -285,7 +366,7 @@ class Connection(Link):
         if not chunks:
             return
         piece = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        self._chunks = ()
         self._body_bytes += len(piece)
         if self._body_bytes > rules.max_body_bytes:
             self.fail(_too_large_body(rules))
@@ -349,33 +430,22 @@ class Connection(Link):
 
     # How an exchange ends.
 
-    def _finish(self) -> None:
+    def _finish(self, end_ns: int) -> None:
         """The last byte of the reply is parsed."""
-        end_ns = now_ns()
         response = self.response
         assert response is not None
         rules = self._rules
         received = self._received
-        head = self._head
-        if head:
-            facts = self._facts
-        else:
-            target = self.target
-            raw = self._raw
-            head = raw[: target.head_size]
-            if head in target.facts:
-                self._head = head
-                self._facts = facts = target.facts[head]
-            elif raw.startswith(_INTERIM):
+        if not self._head:
+            if self._raw.startswith(_INTERIM):
                 self._skip_interim()
                 return
-            elif self._take_head():
-                head = self._head
-                facts = self._facts
-            else:
+            if not self._take_head():
                 if self.response is not None:
                     self.fail(ProtocolViolation(f"the reply is not HTTP/1.x: {response.about}"))
                 return
+        head = self._head
+        facts = self._facts
         response.status = status = facts.status
         response.head = head
         response.is_special = facts.is_special
@@ -383,26 +453,16 @@ class Connection(Link):
         response.first_byte_ns = self.first_byte_ns
         response.end_ns = end_ns
         response.received = received
-        chunks = self._chunks
         broken: Exception | None = None
-        if (
-            rules.is_plain
-            and len(chunks) == 1
-            and not self._body_bytes
-            and received <= rules.max_body_bytes
-        ):
-            response.content = chunks.pop()
-            response.expected = expected = status < 400
-        else:
-            try:
-                self._conclude(response)
-                response.expected = expected = rules.expects(status)
-            except ActionError as error:
-                self.fail(error, end_ns)
-                return
-            except Exception as error:  # the scenario's own predicate
-                response.expected = expected = False
-                broken = error
+        try:
+            self._conclude(response)
+            response.expected = expected = rules.expects(status)
+        except ActionError as error:
+            self.fail(error, end_ns)
+            return
+        except Exception as error:  # the scenario's own predicate
+            response.expected = expected = False
+            broken = error
         self._series.completed(
             self.start_ns, self.first_byte_ns, end_ns, status, expected, received
         )
@@ -410,36 +470,35 @@ class Connection(Link):
         if broken is not None or response.stream is not None:
             self._deliver(response, broken)
         else:
-            try:  # noqa: SIM105 - a context manager costs more than the whole line
+            if not self.future.done():  # type: ignore[union-attr]
                 self.future.set_result(response)  # type: ignore[union-attr]
-            except InvalidStateError:  # the call was cancelled a moment ago
-                pass
             self.future = None  # or an idle connection would keep its last reply
-        self._received = 0
+        self._received = self._body_bytes = 0
         self._head = self._raw = b""
-        if (
-            facts.keeps_alive
-            and rules.is_plain
-            and not (self._has_extra or self._is_over or self.uploading)
-        ):
-            self.reused = True
-            pool = self.pool
-            if pool.waiters:
-                pool.release(self)
-            else:
-                pool.idle.append(self)
+        self._has_begun = False
+        if self._has_extra:
+            self._unsolicited()
+        elif not facts.keeps_alive or rules.close or self._is_over or self.uploading:
+            self.drop()
         else:
-            self._reset(rules, facts.keeps_alive)
+            self.reused = True
+            if rules.is_plain:
+                response.request.usual_head = head
+                response.request.usual_facts = facts
+            elif rules.is_head:
+                # A Content-Length in its reply leaves the parser waiting for a body.
+                self._new_parser()
+            self.pool.release(self)
 
     def _conclude(self, response: Response) -> None:
-        """The body of a reply that is not plain and in one piece. Raises ActionError."""
+        """The body of a complete reply. Raises ActionError."""
         rules = self._rules
         chunks = self._chunks
         if rules.is_head:
             self._has_extra = self._has_extra or bool(chunks)
-            chunks.clear()
+            chunks = ()
         body = b"".join(chunks)
-        chunks.clear()
+        self._chunks = ()
         if self._body_bytes + len(body) > rules.max_body_bytes:
             raise _too_large_body(rules)
         if rules.stream:
@@ -450,25 +509,9 @@ class Connection(Link):
             self._pieces.append(body)
             body = b"".join(self._pieces)
             self._pieces = None
-        self._body_bytes = 0
         if rules.decode and rules.read:
             body = decode_body(body, Headers(parse_head(response.head)), rules)
-        if rules.read:
-            response.content = body
-
-    def _reset(self, rules: Rules, keeps_alive: bool) -> None:
-        """After a reply that was not plain: ready for the next one, or of no further use."""
-        if self._has_extra:
-            self._unsolicited()
-        elif not keeps_alive or rules.close or self._is_over or self.uploading:
-            self.drop()
-        else:
-            self._body_bytes = 0
-            self.reused = True
-            if rules.is_head:
-                # A Content-Length in its reply leaves the parser waiting for a body.
-                self._new_parser()
-            self.pool.release(self)
+        response.content = body if rules.read else None
 
     def _deliver(self, response: Response, error: Exception | None) -> None:
         """Tells the call, or the reader of its stream, how the exchange ended."""
@@ -493,7 +536,7 @@ class Connection(Link):
                 self.fail(reply_lost(error, response.about))
         elif self._head and error is None and ends_with_connection(self._head):
             self._is_over = True
-            self._finish()
+            self._finish(now_ns())
         else:
             where = "body" if self._head else "head"
             self.fail(

@@ -79,6 +79,8 @@ class HeadFacts:
 
 
 NO_FACTS = HeadFacts(0, 0, False, False)
+NO_HEAD = b"\0"
+"""What no reply begins with."""
 
 
 def read_facts(head: bytes) -> HeadFacts | None:

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chaperon_engine.http.connection import Connection
+
+
+def list_for_one() -> list[Any]:
+    """An empty list with room for one element.
+
+    CPython gives memory back when a list falls below half of its room, and asks for more when it
+    passes it. In a list with room for one, one element comes and goes without either.
+    """
+    room = [None]
+    room.pop()
+    return room
 
 
 class Pool:
@@ -20,7 +31,7 @@ class Pool:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.idle: list[Connection] = []
+        self.idle: list[Connection] = list_for_one()
         """Free connections, the most recently used last: it is taken first."""
         self.connections: list[Connection] = []
         """All established connections."""

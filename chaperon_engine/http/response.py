@@ -56,21 +56,22 @@ class Response:
 
     __slots__ = (
         "_headers",
+        "_history",
+        "_phases",
+        "_stream",
         "content",
         "end_ns",
         "expected",
         "first_byte_ns",
         "head",
-        "history",
         "is_special",
-        "phases",
         "received",
         "request",
         "start_ns",
         "status",
-        "stream",
     )
 
+    request: Prepared
     status: int
     head: bytes
     """Status line and fields as received, CRLF after each."""
@@ -83,17 +84,52 @@ class Response:
     start_ns: int
     first_byte_ns: int
     end_ns: int
+    content: bytes | None
+    """The body, when it was read."""
+    _headers: Headers
+    _history: tuple[Response, ...]
+    _phases: Phases
+    _stream: BodyStream
 
     def __init__(self, request: Prepared) -> None:
-        # On the hot path: what the connection fills in is not set twice.
+        # On the hot path: nothing is set that the connection fills in, or that few replies have.
         self.request = request
-        self.content: bytes | None = None
-        """The body, when it was read."""
-        self.history: tuple[Response, ...] = ()
+
+    @property
+    def history(self) -> tuple[Response, ...]:
         """The redirects that led here, first to last."""
-        self.phases = NO_PHASES
-        self.stream: BodyStream | None = None
-        self._headers: Headers | None = None
+        try:
+            return self._history
+        except AttributeError:
+            return ()
+
+    @history.setter
+    def history(self, history: tuple[Response, ...]) -> None:
+        self._history = history
+
+    @property
+    def phases(self) -> Phases:
+        """What came before the request could be sent."""
+        try:
+            return self._phases
+        except AttributeError:
+            return NO_PHASES
+
+    @phases.setter
+    def phases(self, phases: Phases) -> None:
+        self._phases = phases
+
+    @property
+    def stream(self) -> BodyStream | None:
+        """The body that is still to come; None unless the call asked for it."""
+        try:
+            return self._stream
+        except AttributeError:
+            return None
+
+    @stream.setter
+    def stream(self, stream: BodyStream) -> None:
+        self._stream = stream
 
     @property
     def method(self) -> str:
@@ -128,17 +164,20 @@ class Response:
     @property
     def headers(self) -> Headers:
         """Header fields, case-insensitive."""
-        if self._headers is None:
+        try:
+            return self._headers
+        except AttributeError:
             self._headers = Headers(parse_head(self.head))
-        return self._headers
+            return self._headers
 
     @property
     def body(self) -> bytes:
         """The whole body. Raises InvalidRequest when the call discarded or streams it."""
-        if self.content is None:
+        content = None if self.stream else self.content
+        if content is None:
             how = "is streamed: use chunks()" if self.stream else "was discarded: read=False"
             raise InvalidRequest(f"the body of {self.about} {how}")
-        return self.content
+        return content
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaperon_engine.definition.resolved import ResolvedService
 from chaperon_engine.errors import InvalidRequest
+from chaperon_engine.http.connection import ReplySink
 from chaperon_engine.http.headers import HeadFacts
 from chaperon_engine.http.pool import Pool
 from chaperon_engine.http.request import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from chaperon_engine.http.worker import HttpWorker
 
 USER_AGENT = f"chaperon/{__version__}"
+_MAX_METHODS = 16
 _MAX_PREPARED = 2048
 _MAX_FACTS = 64
 
@@ -63,20 +65,25 @@ class Target:
             self.tls = worker.contexts.context(service.tls, service.name)
             self.server_name = service.tls.server_name or self.host
         self.fields = _fields(service, self.address)
-        self.prepared: dict[tuple[str, str], Prepared] = {}
+        self.prepared: dict[str, dict[str, Prepared]] = {}
         """Bare requests by method and path as called."""
+        self.sink = ReplySink()
         self.facts: dict[bytes, HeadFacts] = {}
         """Heads of replies that passed all checks; most of a load test are among a few."""
-        self.head_size = 0
-        """Size of the head seen last: the first guess for the next."""
         self._rules: dict[str, Rules] = {}
         worker.tighten(min(service.timeout_s, service.first_byte_timeout_s))
 
     def prepare(self, method: str, path: str) -> Prepared:
         """A bare request, kept for the next call. Raises InvalidRequest."""
-        if len(self.prepared) >= _MAX_PREPARED:
-            self.prepared.clear()
-        prepared = self.prepared[method, path] = prepare(self, method, path)
+        prepared = prepare(self, method, path)
+        known = self.prepared.get(method)
+        if known is None:
+            if len(self.prepared) >= _MAX_METHODS:
+                return prepared
+            known = self.prepared[method] = {}
+        if len(known) >= _MAX_PREPARED:
+            known.clear()
+        known[path] = prepared
         return prepared
 
     def remember(self, head: bytes, facts: HeadFacts) -> None:
@@ -84,7 +91,6 @@ class Target:
         if len(self.facts) >= _MAX_FACTS:
             self.facts.clear()
         self.facts[head] = facts
-        self.head_size = len(head)
 
     def rules(self, method: str) -> Rules:
         """Rules of a call that asks for nothing special."""
