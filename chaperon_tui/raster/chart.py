@@ -39,12 +39,13 @@ def line_chart(
     *,
     marks: tuple[float, float] | None = None,
     margins: tuple[int, int] = (0, 0),
+    dotted_to: float = 0.0,
 ) -> list[Row]:
     """`height` rows of exactly `width` cells: plot, y axis at the left, x axis below.
 
     `marks` is a window (start, end) in x that is shown on the x axis as a thick line.
     `margins` are the least cells for labels at the left and right, so that plots can stand below
-    each other.
+    each other. The x axis is dotted from 0 to `dotted_to`.
     """
     left = max((text_width(label) for _, label in y.ticks), default=0)
     right = max((text_width(line.label) for line in lines if line.label), default=0)
@@ -77,16 +78,25 @@ def line_chart(
             roles.append(lines[end].role if end is not None else "")
         rows.append(merge_runs(cells, roles))
     tail = " " * (width - left - 1 - plot_width)
-    rows.extend(x_axis_rows(x, left, plot_width, tail, marks))
+    rows.extend(x_axis_rows(x, left, plot_width, tail, marks, dotted_to))
     return rows
 
 
 def x_axis_rows(
-    x: Axis, left: int, plot_width: int, tail: str, marks: tuple[float, float] | None = None
+    x: Axis,
+    left: int,
+    plot_width: int,
+    tail: str,
+    marks: tuple[float, float] | None = None,
+    dotted_to: float = 0.0,
 ) -> list[Row]:
     """The two rows below a plot: the axis with its ticks, and their labels."""
     rule = ["─"] * plot_width
     roles = ["axis"] * plot_width
+    if dotted_to > x.low:
+        for column in range(round(x.place(dotted_to) * (plot_width - 1))):
+            rule[column] = "┅"
+            roles[column] = "warn"
     labels = [" "] * (plot_width + 1 + len(tail))
     free_from = 0
     for value, label in x.ticks:

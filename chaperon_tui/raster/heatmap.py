@@ -24,12 +24,13 @@ def heatmap(
     width: int,
     height: int,
     show: Callable[[float], str],
+    dotted_to: float = 0.0,
 ) -> list[Row]:
     """`height` rows of exactly `width` cells.
 
     `columns` is (x, counts for the rows of `edges`, slowest last), x ascending; `edges` are the
     lower edges. Only the rows that hold something are drawn; neighbours are merged when they do
-    not fit.
+    not fit. The x axis is dotted from 0 to `dotted_to`.
     """
     plot_height = height - 2
     used = [i for i in range(len(edges)) if any(i < len(c) and c[i] for _, c in columns)]
@@ -60,7 +61,7 @@ def heatmap(
         bare = [" " * left, "│", *cells[2:]]
         rows.extend(merge_runs(bare, roles) for _ in range(repeat - 1))
         rows.append(merge_runs(cells, roles))
-    rows.extend(x_axis_rows(x, left, plot_width, ""))
+    rows.extend(x_axis_rows(x, left, plot_width, "", None, dotted_to))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chaperon_engine import HEATMAP_EDGES_US, SeriesDetail, show_count, show_us
 from chaperon_tui.raster import (
@@ -25,10 +26,12 @@ from chaperon_tui.state.store import RunStore
 
 SPANS: tuple[int | None, ...] = (None, 60, 300)
 """Time spans of the charts: the whole run, the last minute, the last five minutes."""
-
-
 MARGINS = (7, 6)
 """Cells for the labels beside all charts over time, so that their plots stand below each other."""
+
+
+LEAST_RATE_S = 0.5
+"""A shorter part of a second says nothing about a rate."""
 
 
 def span_words(span: int | None) -> str:
@@ -36,6 +39,11 @@ def span_words(span: int | None) -> str:
     if span is None:
         return "whole run"
     return f"last {span} s" if span < 120 else f"last {span // 60} min"
+
+
+def warmup_words(warmup_s: float) -> str:
+    """What follows in the note of a chart: the sign of the warm-up, if there is one."""
+    return " · ┅ warm-up" if warmup_s else ""
 
 
 def time_range(history: History, planned_s: float | None, span: int | None, width: int) -> Axis:
@@ -51,12 +59,33 @@ def _middle(step: Step) -> float:
     return step.start_s + max(step.seconds, 1) / 2
 
 
+@dataclass(frozen=True)
+class Phases:
+    """What of a run is not its measured window, for charts over time."""
+
+    warmup_s: float = 0.0
+    """Length of the warm-up; marked on the axis."""
+    load_end_s: float | None = None
+    """When the load ended, if it has: its last second may be a part of one."""
+
+    def rate(self, step: Step) -> float | None:
+        """Requests a second; None in the drain and where there was too little of a second."""
+        length_s = float(step.load_s)
+        if self.load_end_s is not None and step.start_s + length_s > self.load_end_s:
+            length_s = self.load_end_s - step.start_s
+        return step.load_requests / length_s if length_s >= LEAST_RATE_S else None
+
+
+WHOLE = Phases()
+
+
 def latency_chart(
     steps: Sequence[Step],
     x: Axis,
     width: int,
     height: int,
     marks: tuple[float, float] | None = None,
+    phases: Phases = WHOLE,
 ) -> list[Row]:
     """p50, p95 and p99 of each second, logarithmic."""
     known = [step for step in steps if step.count]
@@ -69,7 +98,8 @@ def latency_chart(
         ])
         for name in ("p99", "p95", "p50")
     ]  # fmt: skip
-    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS)
+    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS,
+                      dotted_to=phases.warmup_s)  # fmt: skip
 
 
 def rate_chart(
@@ -78,24 +108,29 @@ def rate_chart(
     width: int,
     height: int,
     marks: tuple[float, float] | None = None,
+    phases: Phases = WHOLE,
 ) -> list[Row]:
     """Requests and failures a second."""
-    sent = [(_middle(step), step.requests / max(step.seconds, 1)) for step in steps]
+    sent = [(_middle(step), phases.rate(step)) for step in steps]
     bad = [
         (_middle(step), (step.failed + step.http_errors) / max(step.seconds, 1)) for step in steps
     ]
-    top = max((value for _, value in sent), default=0.0)
+    top = max((value for _, value in sent if value is not None), default=0.0)
     y = linear_axis(max(top * 1.05, 10.0), max(1, min(4, (height - 2) // 2)), show_count)
     lines = [Line("rate", "req/s", sent)]
     if any(value for _, value in bad):
         lines.append(Line("failed", "failed", bad))
-    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS)
+    return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS,
+                      dotted_to=phases.warmup_s)  # fmt: skip
 
 
-def latency_heatmap(steps: Sequence[Step], x: Axis, width: int, height: int) -> list[Row]:
+def latency_heatmap(
+    steps: Sequence[Step], x: Axis, width: int, height: int, phases: Phases = WHOLE
+) -> list[Row]:
     """Responses by latency and second."""
     columns = [(float(step.start_s), step.heat) for step in steps if step.heat]
-    return heatmap(columns, HEATMAP_EDGES_US, x, width, height, show_us)
+    return heatmap(columns, HEATMAP_EDGES_US, x, width, height, show_us,
+                   dotted_to=phases.warmup_s)  # fmt: skip
 
 
 class RunCharts:
@@ -112,19 +147,26 @@ class RunCharts:
 
     def latency(self, width: int, height: int) -> list[Row]:
         """Percentiles of the service time."""
-        return latency_chart(self._steps, self._time(width), width, height)
+        return latency_chart(self._steps, self._time(width), width, height, phases=self._phases)
 
     def rate(self, width: int, height: int) -> list[Row]:
         """Requests and failures a second."""
-        return rate_chart(self._steps, self._time(width), width, height)
+        return rate_chart(self._steps, self._time(width), width, height, phases=self._phases)
 
     def heat(self, width: int, height: int) -> list[Row]:
         """Responses by service time and second."""
-        return latency_heatmap(self._steps, self._time(width), width, height)
+        return latency_heatmap(self._steps, self._time(width), width, height, self._phases)
 
     @property
     def _steps(self) -> Sequence[Step]:
         return self._store.history.span(self.span)
+
+    @property
+    def _phases(self) -> Phases:
+        snapshot, warmup_s = self._store.snapshot, self._store.plan.warmup_s
+        if snapshot is None or snapshot.state not in ("draining", "finished"):
+            return Phases(warmup_s)
+        return Phases(warmup_s, warmup_s + snapshot.measured_s)
 
     def _time(self, width: int) -> Axis:
         snapshot = self._store.snapshot

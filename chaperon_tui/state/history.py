@@ -37,11 +37,17 @@ class Step:
     """Latencies behind the percentiles."""
     heat: list[int]
     verdict: str
+    load_requests: int = 0
+    """Requests of the seconds in which load was made: a rate of the drain would mean nothing."""
+    load_s: int = 0
+    """How many these seconds are."""
 
     def add(self, other: Step) -> None:
         """Take in a later step."""
         self.seconds += other.seconds
         self.requests += other.requests
+        self.load_requests += other.load_requests
+        self.load_s += other.load_s
         self.failed += other.failed
         self.http_errors += other.http_errors
         self.in_flight = max(self.in_flight, other.in_flight)
@@ -106,6 +112,7 @@ class History:
 
 def _step(interval: Interval) -> Step:
     latency = interval.latency
+    is_load = interval.phase != "drain"
     return Step(
         start_s=interval.second,
         seconds=1,
@@ -120,4 +127,6 @@ def _step(interval: Interval) -> Step:
         count=latency.count,
         heat=list(interval.heat),
         verdict=interval.verdict,
+        load_requests=interval.requests if is_load else 0,
+        load_s=1 if is_load else 0,
     )
