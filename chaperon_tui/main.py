@@ -128,5 +128,6 @@ def _show(start: Start) -> int:
         color = "NO_COLOR" not in os.environ
         print(chaperon_engine.render_summary(report, width=width, color=color), end="")
     for run in app.left_running:
-        print(f"{run} goes on; `chaperon-tui attach {run}` shows it.")
+        shown = visible(run, 80)
+        print(f"{shown} goes on; `chaperon-tui attach {shown}` shows it.")
     return app.return_code or 0

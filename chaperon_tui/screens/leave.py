@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chaperon_engine import visible
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 
 
@@ -9,10 +10,11 @@ class LeaveScreen(ConfirmScreen):
     """Dismisses with `leave`, `stop`, or the empty text to stay."""
 
     def __init__(self, run_id: str):
+        attach = f"chaperon-tui attach {visible(run_id, 80)}"
         super().__init__(
             "The run is still going",
             [
-                (("Leave it running: ", ""), (f"chaperon-tui attach {run_id}", "value"),
+                (("Leave it running: ", ""), (attach, "value"),
                  (" shows it again. Or stop it gracefully, and it ends with its report.", "")),
             ],
             [
