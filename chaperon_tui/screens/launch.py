@@ -114,11 +114,6 @@ class LaunchScreen(Screen[None]):
             label = Label(Content(field.label), classes="name")
             widgets.append(Horizontal(label, entry, classes="field"))
         await box.mount_all(widgets)
-        about: list[Row] = []
-        if plan.doc:
-            about += [((visible(line), ""),) for line in plan.doc.strip().split("\n")[:8]]
-            about.append(())
-        self.query_one("#about", Rows).show([*about, *plan_rows(plan)])
         first = self.query(Input).first()
         first.focus()
         self._check()
@@ -141,7 +136,17 @@ class LaunchScreen(Screen[None]):
         else:
             self._say("Enter or F5 launches.", "dim")
         self.query_one("#launch", Button).disabled = bool(found)
+        self._show_plan(self._plan)
         return not found
+
+    def _show_plan(self, plan: Plan) -> None:
+        """What would run now."""
+        about: list[Row] = []
+        if plan.doc:
+            about += [((visible(line), ""),) for line in plan.doc.strip().split("\n")[:8]]
+            about.append(())
+        about += plan_rows(form.planned(plan, self._values))
+        self.query_one("#about", Rows).show(about)
 
     def _say(self, text: str, role: str) -> None:
         sign = "✗ " if role == "bad" else ""

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Input
 
 from chaperon_engine import ChaperonError, Entry, LaunchRequest, Plan, visible
 from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.form import led_to
 from chaperon_tui.state.menu import entry_rows, menu_table, plan_rows, search
 from chaperon_tui.widgets.rows import Rows
 from chaperon_tui.widgets.table_view import TableView
@@ -136,7 +137,7 @@ class MenuScreen(Screen[None]):
             rows = entry_rows(entry)
             known = self._plans.get(_key(entry))
             if isinstance(known, Plan):
-                rows += plan_rows(known)
+                rows += plan_rows(led_to(known, self.chaperon.start.target_url))
             elif known:
                 rows.append(((f"✗ {known}", "bad"),))
             elif not entry.problem:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import msgspec
+
 from chaperon_engine import LaunchRequest, Plan, count, seconds, show_duration, visible
 
 TARGET_URL = "http://127.0.0.1:7070"
@@ -25,6 +27,49 @@ class Field:
     section: str = ""
 
 
+def led_to(plan: Plan, target: str) -> Plan:
+    """The plan in a demo: services at the bundled target's usual address are led to `target`."""
+    services = [
+        msgspec.structs.replace(service, base_url=target)
+        if target and service.base_url.rstrip("/") == TARGET_URL
+        else service
+        for service in plan.services
+    ]
+    return msgspec.structs.replace(plan, services=services)
+
+
+def planned(plan: Plan, values: Mapping[str, str]) -> Plan:
+    """The plan as the form has it now; a value with something wrong leaves the plan's own."""
+    text = {key: value.strip() for key, value in values.items() if not problem(key, value)}
+    services = [
+        msgspec.structs.replace(service, base_url=text.get(f"url.{service.name}", ""))
+        for service in plan.services
+    ]
+    duration = text.get("duration", "")
+    populations = []
+    for population in plan.populations:
+        profile = population.profile
+        if duration:
+            profile = msgspec.structs.replace(
+                profile, duration_s=seconds(duration), iterations=None, shared_iterations=None
+            )
+        sessions = text.get(f"sessions.{population.name}", "")
+        populations.append(
+            msgspec.structs.replace(
+                population,
+                sessions=count(sessions) if sessions else population.sessions,
+                profile=profile,
+            )
+        )
+    warmup = text.get("warmup", "")
+    return msgspec.structs.replace(
+        plan,
+        services=services,
+        populations=populations,
+        warmup_s=seconds(warmup) if warmup else plan.warmup_s,
+    )
+
+
 def fields(
     plan: Plan, remembered: Mapping[str, str], formats: Sequence[str], target: str = ""
 ) -> list[Field]:
@@ -34,11 +79,7 @@ def fields(
     config values, `out.FORMAT` for exports. `target` is where the bundled target of a
     demo listens: services at its usual address are led there.
     """
-    urls = {
-        service.name: target if target and service.base_url.rstrip("/") == TARGET_URL
-        else service.base_url
-        for service in plan.services
-    }  # fmt: skip
+    urls = {service.name: service.base_url for service in led_to(plan, target).services}
     led = {f"url.{name}" for name, url in urls.items() if target and url == target}
     result = [
         Field(f"url.{name}", name or "base URL", url, "http://127.0.0.1:8080", "Services")
