@@ -11,10 +11,9 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
-import msgspec
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer
@@ -29,19 +28,19 @@ from chaperon_engine import (
     visible,
 )
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
+from chaperon_tui.screens.live_keys import KEYS
 from chaperon_tui.state import charts
 from chaperon_tui.state.figures import Progress, Tile, health_line, progress, tiles
+from chaperon_tui.state.series import SeriesChoice
 from chaperon_tui.state.store import RunStore
 from chaperon_tui.state.table import Table
 from chaperon_tui.state.tables import (
     ERRORS,
     LOG,
     SERIES,
-    SORTS,
     WORKERS,
     errors_table,
     log_table,
-    series_table,
     workers_table,
 )
 from chaperon_tui.widgets.bars import HealthBar, StateLine, Tiles
@@ -66,33 +65,7 @@ class LiveScreen(Screen[None]):
     """State, health, tiles and six panels."""
 
     CSS_PATH = "live.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "stop", "Stop", id="live.stop",
-                tooltip="Stop gracefully: running iterations may end, full report"),
-        Binding("a", "abort", "Abort", id="live.abort",
-                tooltip="Cancel what is in flight; there is still a report"),
-        Binding("n", "again", "Start again", id="live.again",
-                tooltip="Launch the same once more when this run has ended"),
-        Binding("e", "report", "Report", id="live.report", tooltip="Open the report of the run"),
-        Binding("i", "interval", "Interval", id="live.interval",
-                tooltip="Figures of the last second, or of the whole run"),
-        Binding("p", "pause", "Pause", id="live.pause",
-                tooltip="Hold the display; the run and its record go on"),
-        Binding("z", "zoom", "Zoom", id="live.zoom",
-                tooltip="One panel over the whole screen, or all panels"),
-        Binding("t", "span", "Time span", show=False, id="live.span",
-                tooltip="Charts of the whole run, the last minute, the last five minutes"),
-        Binding("o", "sort", "Sort",
-            show=False, id="live.sort", tooltip="Sort the series by the next column"),
-        Binding("O", "reverse", "Reverse", show=False, id="live.reverse",
-                tooltip="Reverse the order of the series"),
-        Binding("slash", "filter", "Find", show=False, id="live.filter",
-                tooltip="Show only series whose name contains a text"),
-        *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False, id=f"live.panel{n}")
-          for n in range(1, 7)),
-        Binding("escape,q", "back", "Back", id="live.back",
-                tooltip="Leave this screen; asks first while the run is going"),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self, client: RunHandle, request: LaunchRequest | None):
         super().__init__()
@@ -100,7 +73,7 @@ class LiveScreen(Screen[None]):
         self.request = request
         """What the run was launched from; None when this viewer attached to it."""
         self.store = RunStore(client.run_id, client.plan)
-        self.view = View(limit=0)
+        self.series = SeriesChoice()
         self.report: Report | None = None
         self.is_paused = False
         self._charts = charts.RunCharts(self.store)
@@ -176,7 +149,10 @@ class LiveScreen(Screen[None]):
 
     def take(self, snapshot: Snapshot) -> None:
         """Fold a snapshot and draw what it changes."""
+        was_warming_up = self.store.is_warming_up
         has_new_seconds = self.store.fold(snapshot)
+        if self.store.is_warming_up != was_warming_up:
+            self._look()
         if self.is_paused:
             return
         if has_new_seconds or snapshot.state == "finished":
@@ -248,16 +224,16 @@ class LiveScreen(Screen[None]):
 
     async def _subscribe(self) -> None:
         """Tell the engine what is looked at, if that has changed."""
-        if self.view != self._subscribed:
-            self._subscribed = self.view
-            await self.client.subscribe(self.view, RATE_HZ)
+        if self.series.view != self._subscribed:
+            self._subscribed = self.series.view
+            await self.client.subscribe(self.series.view, RATE_HZ)
 
     def _look(self) -> None:
         """Ask for the rows that are visible; none while the table is not."""
         table = self.query_one("#series-table", TableView)
         limit = min(table.page + 1, 200) if table.is_seen else 0
-        self.view = msgspec.structs.replace(self.view, offset=table.top, limit=limit)
-        if self.view != self._subscribed and self.is_going:
+        self.series.look(table.top, limit, in_warmup=self.store.is_warming_up)
+        if self.series.view != self._subscribed and self.is_going:
             self.run_worker(self._subscribe_quietly(), group="view", exclusive=True)
 
     async def _subscribe_quietly(self) -> None:
@@ -267,12 +243,14 @@ class LiveScreen(Screen[None]):
     # What is drawn
 
     def _state(self) -> tuple[Progress, str]:
-        words = "last second" if self.view.interval else "whole run"
+        words = self.series.period
         return progress(self.store), f"PAUSED · {words}" if self.is_paused else words
 
     def _tiles(self) -> tuple[Tile, ...]:
         snapshot = self.store.snapshot
-        return _EMPTY_TILES if snapshot is None else tiles(snapshot, interval=self.view.interval)
+        if snapshot is None:
+            return _EMPTY_TILES
+        return tiles(snapshot, interval=self.series.view.interval)
 
     def _draw(self, charts_too: bool) -> None:
         snapshot = self.store.snapshot
@@ -298,7 +276,7 @@ class LiveScreen(Screen[None]):
     def _draw_series(self) -> None:
         snapshot = self.store.snapshot
         if snapshot is not None and self.is_current and not self.is_paused:
-            self._fill("#series-table", lambda: series_table(snapshot, self.view))
+            self._fill("#series-table", lambda: self.series.table(snapshot))
 
     def _fill(self, name: str, make: Callable[[], Table]) -> None:
         """Make the rows of a table only while it is seen."""
@@ -307,12 +285,9 @@ class LiveScreen(Screen[None]):
             table.show(make())
 
     def _note_panels(self, snapshot: Snapshot) -> None:
-        kind = "last second" if self.view.interval else "whole run"
-        found = f" with {visible(self.view.contains, 20)!r}" if self.view.contains else ""
-        folded = f", {snapshot.folded} in (other)" if snapshot.folded else ""
         errors = sum(error.count for error in snapshot.errors)
         notes = {
-            "series": f"{snapshot.series_total}{found}{folded} · {kind}",
+            "series": self.series.note(snapshot),
             "errors": f"{show_count(errors)}" if errors else "none",
             "workers": str(len(snapshot.workers)),
             "log": show_count(self.store.log_count),
@@ -322,6 +297,7 @@ class LiveScreen(Screen[None]):
 
     def _note_charts(self) -> None:
         words = charts.span_words(self._charts.span)
+        words += charts.warmup_words(self.store.plan.warmup_s)
         self.query_one("#charts", Panel).set_note(f"service time, requests/s · {words}")
         self.query_one("#heatmap", Panel).set_note(f"responses by service time · {words}")
 
@@ -352,8 +328,13 @@ class LiveScreen(Screen[None]):
 
     def action_interval(self) -> None:
         """Figures of the last second or of the whole run."""
-        self.view = msgspec.structs.replace(self.view, interval=not self.view.interval)
+        self.series.change(interval=not self.series.view.interval)
         self._all_again()
+
+    def action_all_series(self) -> None:
+        """All series, or the main ones."""
+        self.series.all_kinds = not self.series.all_kinds
+        self._all_from_top()
 
     def action_pause(self) -> None:
         """Hold the display, or catch up."""
@@ -373,22 +354,24 @@ class LiveScreen(Screen[None]):
 
     def action_sort(self) -> None:
         """The next column."""
-        self._sort_by(SORTS[(SORTS.index(self.view.sort) + 1) % len(SORTS)])
+        self.series.sort_by_next()
+        self._all_from_top()
 
     def action_reverse(self) -> None:
         """The other way round."""
-        self.view = msgspec.structs.replace(self.view, descending=not self.view.descending)
+        self.series.reverse()
         self._look()
 
     def on_table_view_header_chosen(self, event: TableView.HeaderChosen) -> None:
         """Sort by the clicked column, or the other way round."""
-        if event.sort == self.view.sort:
+        if event.sort == self.series.view.sort:
             self.action_reverse()
         else:
-            self._sort_by(event.sort)
+            self.series.sort_by(event.sort)
+            self._all_from_top()
 
-    def _sort_by(self, sort: str) -> None:
-        self.view = msgspec.structs.replace(self.view, sort=sort, descending=sort != "label")
+    def _all_from_top(self) -> None:
+        """Other series are to be seen, from the first."""
         self.query_one("#series-table", TableView).move_to(0)
         self._look()
 
@@ -404,10 +387,10 @@ class LiveScreen(Screen[None]):
             return
         if table.id == "series-table":
             here = table.cursor - table.table.offset
-            if 0 <= here < len(snapshot.series):
+            if 0 <= here < len(self.series.rows):
                 from chaperon_tui.screens.series import SeriesScreen
 
-                self.app.push_screen(SeriesScreen(self, snapshot.series[here].id))
+                self.app.push_screen(SeriesScreen(self, self.series.rows[here].id))
         elif table.id in ("errors-table", "log-table", "workers-table"):
             from chaperon_tui.screens.lines import row_screen
 
@@ -420,12 +403,13 @@ class LiveScreen(Screen[None]):
         from chaperon_tui.screens.prompt import PromptScreen
 
         text = await self.app.push_screen_wait(
-            PromptScreen("Find series", "part of a name; empty shows all", self.view.contains)
+            PromptScreen(
+                "Find series", "part of a name; empty shows all", self.series.view.contains
+            )
         )
         if text is not None:
-            self.view = msgspec.structs.replace(self.view, contains=text)
-            self.query_one("#series-table", TableView).move_to(0)
-            self._look()
+            self.series.change(contains=text)
+            self._all_from_top()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what makes sense now."""

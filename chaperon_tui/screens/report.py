@@ -41,6 +41,8 @@ class ReportScreen(Screen[None]):
                 tooltip="Launch form for the same load test"),
         Binding("w", "window", "Time window", id="report.window",
                 tooltip="Mark a time window with the arrow keys and see its exact percentiles"),
+        Binding("f", "all_series", "All series", id="report.all",
+                tooltip="Series of first bytes, connections and the warm-up too, or not"),
         Binding("z", "zoom", "Zoom", id="report.zoom",
                 tooltip="One panel over the whole screen, or all panels"),
         *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False) for n in range(1, 5)),
@@ -59,6 +61,7 @@ class ReportScreen(Screen[None]):
         self.request = request
         self.written = dict(written)
         """Format to the path that was written."""
+        self.all_series = False
         self._history = History()
         self._history.extend([second.as_interval() for second in report.intervals])
         self._timer: Timer | None = None
@@ -88,17 +91,25 @@ class ReportScreen(Screen[None]):
         """Begin with the series."""
         self._show_written()
         self.query_one("#metrics").focus()
-        self.query_one("#window", Panel).set_note("service time · ← → mark")
+        self._note_series()
+        warmup = charts.warmup_words(self.report.run.warmup_s)
+        self.query_one("#window", Panel).set_note(f"service time · ← → mark{warmup}")
+        self.query_one("#rates", Panel).set_note(warmup.removeprefix(" · "))
+
+    @property
+    def _phases(self) -> charts.Phases:
+        run = self.report.run
+        return charts.Phases(run.warmup_s, run.warmup_s + run.measured_s)
 
     def _draw_latency(
         self, width: int, height: int, marks: tuple[float, float] | None
     ) -> list[Row]:
         x = charts.time_range(self._history, self._history.last_s + 1.0, None, width)
-        return charts.latency_chart(self._history.span(None), x, width, height, marks)
+        return charts.latency_chart(self._history.span(None), x, width, height, marks, self._phases)
 
     def _draw_rate(self, width: int, height: int) -> list[Row]:
         x = charts.time_range(self._history, self._history.last_s + 1.0, None, width)
-        return charts.rate_chart(self._history.span(None), x, width, height)
+        return charts.rate_chart(self._history.span(None), x, width, height, phases=self._phases)
 
     def _show_written(self) -> None:
         rows: list[Row] = [
@@ -145,6 +156,19 @@ class ReportScreen(Screen[None]):
         timeline = self.query_one("#timeline", Timeline)
         if timeline.window is None:
             timeline.action_move(1)
+
+    def action_all_series(self) -> None:
+        """All series, or the main ones."""
+        self.all_series = not self.all_series
+        table = self.query_one("#metrics", TableView)
+        table.show(metrics_table(self.report, all_kinds=self.all_series))
+        table.move_to(0)
+        self._note_series()
+
+    def _note_series(self) -> None:
+        total = self.query_one("#metrics", TableView).table.total
+        note = f"{total} · all kinds" if self.all_series else f"{total}"
+        self.query_one("#series", Panel).set_note(note)
 
     def action_panel(self, number: int) -> None:
         """Bring a panel to the front."""

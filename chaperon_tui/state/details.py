@@ -69,4 +69,6 @@ def outcome_rows(detail: SeriesDetail) -> list[Row]:
                 if label in ("p50", "p99", "max")
             )  # fmt: skip
             rows.append(((pad(title, 32), "dim"), (text, "")))
+    if not rows and detail.row.key.kind != "http":
+        return [(("Replies are counted with the series of their requests.", "dim"),)]
     return rows or [(("No replies yet.", "dim"),)]

@@ -19,7 +19,7 @@ from chaperon_engine import (
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.figures import SIGNS, percentile, share, show_time
 from chaperon_tui.state.table import Cell, Column, Table
-from chaperon_tui.state.tables import ERRORS, error_words, series_label, short_path
+from chaperon_tui.state.tables import ERRORS, MAIN_KINDS, error_words, series_label, short_path
 
 METRICS = (
     Column("label", "Series", 0, "left"),
@@ -163,15 +163,19 @@ def health_row(report: Report) -> Row:
     return ((text, health.verdict), (reason, ""))
 
 
-def metrics_table(report: Report) -> Table:
-    """All series of the report, the most used first."""
-    rows = [
-        _metric_cells(metric)
-        for metric in sorted(
-            report.metrics, key=lambda m: (bool(m.phase), m.kind != "http", -m.count)
-        )
+def metrics_table(report: Report, *, all_kinds: bool = False) -> Table:
+    """Requests, calls and custom metrics, each the most used first; on demand all series."""
+    rank = {kind: number for number, kind in enumerate(MAIN_KINDS)}
+    shown = [
+        metric
+        for metric in report.metrics
+        if all_kinds or (metric.kind in rank and not metric.phase)
     ]
-    return Table.of(METRICS, rows, empty="Nothing was measured.")
+    shown.sort(key=lambda m: (bool(m.phase), rank.get(m.kind, len(rank)), -m.count))
+    empty = "Nothing was measured."
+    if report.metrics and not shown:
+        empty = "No request was measured; f shows all series."
+    return Table.of(METRICS, [_metric_cells(metric) for metric in shown], empty=empty)
 
 
 def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:

@@ -44,6 +44,12 @@ class RunStore:
         return self.history.extend(snapshot.intervals)
 
     @property
+    def is_warming_up(self) -> bool:
+        """Nothing is measured yet but the warm-up."""
+        state = "starting" if self.snapshot is None else self.snapshot.state
+        return self.plan.warmup_s > 0 and state in ("starting", "warmup")
+
+    @property
     def is_finished(self) -> bool:
         """The run has ended, or its engine has."""
         return bool(self.lost) or (self.snapshot is not None and self.snapshot.state == "finished")

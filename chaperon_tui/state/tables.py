@@ -30,6 +30,8 @@ SERIES = (
     Column("max", "max", 8, from_width=90, sort="max"),
     Column("bytes_in", "Bytes in", 9, from_width=130),
 )
+MAIN_KINDS = ("http", "call", "counter", "gauge", "rate", "trend")
+"""What the table of series begins with, in this order: requests, calls, custom metrics."""
 SORTS = tuple(column.sort for column in SERIES if column.sort)
 
 WORKERS = (
@@ -103,13 +105,13 @@ def series_label(kind: str, label: str, phase: str) -> str:
     return " ".join([*words, visible(label, 200)])
 
 
-def series_table(snapshot: Snapshot, view: View) -> Table:
-    """The rows that the engine sent for `view`."""
+def series_table(snapshot: Snapshot, rows: Sequence[SeriesRow], view: View) -> Table:
+    """The rows that the engine sent for `view`, in the order of `rows`."""
     return Table(
         SERIES,
-        tuple(series_cells(row) for row in snapshot.series),
+        tuple(series_cells(row) for row in rows),
         offset=view.offset,
-        total=max(snapshot.series_total, view.offset + len(snapshot.series)),
+        total=max(snapshot.series_total, view.offset + len(rows)),
         sort=view.sort,
         descending=view.descending,
         empty=f"No series contains {visible(view.contains, 30)!r}." if view.contains
