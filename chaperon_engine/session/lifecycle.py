@@ -14,11 +14,15 @@ from chaperon_engine.session.session import Session
 def make_session(context: PopulationContext, index: int, http: HttpClient) -> Session:
     """A session that has not begun; it owns its client."""
     http.series_for = context.hop_series
-    if not context.population.settings.store_results:
-        return Session(context, index, http)
-    kept = Kept()
-    session = Session(context, index, http, KeepingClient(http, kept))
-    session._kept = kept
+    settings = context.population.settings
+    if settings.store_results:
+        kept = Kept()
+        session = Session(context, index, http, KeepingClient(http, kept))
+        session._kept = kept
+    else:
+        session = Session(context, index, http)
+    if settings.interval is not None:
+        session.every(settings.interval.period_s, settings.interval.function)
     return session
 
 

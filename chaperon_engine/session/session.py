@@ -20,11 +20,12 @@ from chaperon_engine.actions.call import (
     traced,
 )
 from chaperon_engine.actions.delay import Wait, random_wait_s, wait_s
+from chaperon_engine.actions.every import Periodics
 from chaperon_engine.actions.metric import checked, in_series_unit
 from chaperon_engine.actions.protocol import Actionable, run_action
 from chaperon_engine.actions.repeat import loop, repeat
 from chaperon_engine.actions.retry import retry_on_error
-from chaperon_engine.errors import MissingConfig, SessionAborted, SessionRefused
+from chaperon_engine.errors import InvalidRequest, MissingConfig, SessionAborted, SessionRefused
 from chaperon_engine.http.client import HttpClient
 from chaperon_engine.http.cookies import CookieJar
 from chaperon_engine.http.service import ServiceState
@@ -58,6 +59,7 @@ class Session(HttpVerbs):
         "_is_measured",
         "_kept",
         "_log",
+        "_periodics",
         "_random",
         "_views",
         "assigned",
@@ -81,6 +83,7 @@ class Session(HttpVerbs):
         self._random: Random | None = None
         self._log: SessionLogger | None = None
         self._kept: Kept | None = None
+        self._periodics: Periodics | None = None
         self.assigned = Assigned()
         """What `assign` kept: `session.assigned.cart`, `session.assigned["cart"]`."""
         self.index = index
@@ -219,11 +222,26 @@ class Session(HttpVerbs):
         pause_s = wait_s(duration, self)
         if random != 0:
             pause_s += random_wait_s(random, self, "random")
-        return sleep(pause_s)
+        return self._wait(pause_s)
 
     def random_delay(self, duration: Wait) -> Coroutine[Any, Any, None]:
         """Wait for a random time between zero and `duration`."""
-        return sleep(random_wait_s(duration, self))
+        return self._wait(random_wait_s(duration, self))
+
+    def every(self, period: Duration, function: SessionFunction, *args: Any) -> None:
+        """From now on call a function periodically while the session waits in `delay` or
+        `random_delay`; as the config key `interval`. The same function again replaces it."""
+        period_s = wait_s(period, self, "period")
+        if period_s <= 0:
+            raise InvalidRequest(f"period must be more than zero seconds, not {period!r}")
+        if self._periodics is None:
+            self._periodics = Periodics()
+        self._periodics.add(period_s, function, args)
+
+    def _wait(self, pause_s: float) -> Coroutine[Any, Any, None]:
+        if self._periodics is None:
+            return sleep(pause_s)
+        return self._periodics.wait(self, pause_s)
 
     # Values.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 from random import Random
@@ -11,6 +12,7 @@ import pytest
 
 from chaperon_engine import Scenario, Session
 from chaperon_engine.actions.delay import random_wait_s, wait_s
+from chaperon_engine.definition.resolved import Interval, SessionSettings
 from chaperon_engine.errors import InvalidRequest, MissingConfig
 from chaperon_engine.session.assigned import Assigned, below, copied
 from chaperon_engine.session.config import has_functions, lookup, replaced
@@ -212,3 +214,35 @@ async def test_a_session_keeps_updates_and_deletes_values() -> None:
     }
     assert ran.iterations.failed == 1
     assert "'gone'" in ran.exceptions[0].message
+
+
+class Pinging(Scenario):
+    async def init(self, session: Session) -> None:
+        session.assign(pings=[])
+
+    async def run(self, session: Session) -> None:
+        session.every("20ms", self.ping, "own")
+        session.every("20ms", self.ping, "own")
+        with pytest.raises(InvalidRequest, match="period must be more than zero"):
+            session.every(0, self.ping)
+        await asyncio.sleep(0.05)  # Not a wait of the session.
+        assert session.assigned.pings == []
+        begin = asyncio.get_running_loop().time()
+        while session.assigned.pings.count("own") < 3 or "config" not in session.assigned.pings:
+            await session.delay(0.05)
+        waited_s = asyncio.get_running_loop().time() - begin
+        assert session.assigned.pings.count("own") <= waited_s / 0.02
+        await asyncio.gather(session.random_delay("30ms"), session.delay("30ms"))
+
+    async def ping(self, session: Session, what: str) -> None:
+        await session.delay(0.03)  # Longer than its period: it does not call itself.
+        session.assigned.pings.append(what)
+
+
+async def test_periodic_functions_are_called_while_the_session_waits() -> None:
+    interval = Interval(
+        period_s=0.03, function=lambda session: session.assigned.pings.append("config")
+    )
+    ran = await run(population(Pinging, settings=SessionSettings(interval=interval)))
+    assert not ran.exceptions, ran.exceptions[0].traceback
+    assert ran.iterations.completed == 1
