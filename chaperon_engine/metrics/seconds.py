@@ -56,6 +56,8 @@ class Second:
     series: dict[int, list[SeriesDelta]] = field(default_factory=dict)
     """Deltas by the run's number of the series; merged only for rows that somebody looks at."""
     samples: list[tuple[int, HealthSample]] = field(default_factory=list)
+    drain_samples: list[tuple[int, HealthSample]] = field(default_factory=list)
+    """Of frames after the load had ended: shown, and not judged."""
 
     def add(self, number: int, key: SeriesKey, delta: SeriesDelta) -> None:
         """Add what a worker recorded for a series; requests of warm-up count here too."""
@@ -140,9 +142,12 @@ class SecondHistory:
 
     def report(self, frame: Frame, start_s: float, end_s: float) -> None:
         """A worker's frame was added: its health, its sessions and how far it has come."""
-        second = self.open_for((start_s + end_s) / 2)
+        middle_s = (start_s + end_s) / 2
+        second = self.open_for(middle_s)
         if end_s - start_s >= _MIN_HEALTH_S:
-            second.samples.append((frame.worker, frame.health))
+            drains = self.phase_at(middle_s) == DRAIN
+            samples = second.drain_samples if drains else second.samples
+            samples.append((frame.worker, frame.health))
         self._active[frame.worker] = frame.sessions.active
         if frame.last:
             self.end_worker(frame.worker)
@@ -176,6 +181,7 @@ class SecondHistory:
         whole = second.whole_latency()
         latency = whole.percentiles()
         verdict = self.health.observe(number, second.samples, latency.p50)
+        samples = [sample for _, sample in (*second.samples, *second.drain_samples)]
         self.intervals.append(
             Interval(
                 second=number,
@@ -190,8 +196,8 @@ class SecondHistory:
                 verdict=verdict,
                 phase=self.phase_at(number + 0.5),
                 bytes_in=second.bytes_in,
-                lag_p99_us=max((sample.lag_p99_us for _, sample in second.samples), default=0),
-                cpu=max((sample.cpu for _, sample in second.samples), default=0.0),
+                lag_p99_us=max((sample.lag_p99_us for sample in samples), default=0),
+                cpu=max((sample.cpu for sample in samples), default=0.0),
             )
         )
         self.latency.merge(second.latency)

@@ -250,8 +250,10 @@ class _Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        with HealthMonitor(loop, self._setup.core) as self._health:
+        with HealthMonitor(loop, self._setup.core) as health:
+            self._health = health
             await _sleep_until(start.start_ns)
+            health.sample()  # The wait for the start is no part of the first second.
             recorder.begin(start.start_ns)
             load = loop.create_task(runner.run(start.start_ns), name="load")
             try:

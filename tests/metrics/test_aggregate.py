@@ -315,6 +315,20 @@ def test_lag_is_judged_by_the_median_of_its_own_second():
     assert [interval.verdict for interval in aggregate.intervals] == ["good", "degraded"]
 
 
+def test_the_drain_is_shown_and_not_judged():
+    fleet, aggregate = Fleet(1), RunAggregate(1)
+    aggregate.end_load(1.5)
+    for end, cpu in ((1.0, 0.1), (1.5, 0.2), (2.0, 0.99), (3.0, 0.98)):
+        health = HealthSample(cpu=cpu, lag_p99_us=round(cpu * 20_000))
+        fleet.request(0)
+        aggregate.apply(fleet.frame(0, end, health=health, last=end == 3))
+    aggregate.finish(3.0)
+    assert aggregate.health_summary().verdict == "degraded"
+    assert aggregate.health_summary().cpu == 0.2
+    assert [interval.verdict for interval in aggregate.intervals] == ["degraded"] * 2 + ["good"]
+    assert [interval.cpu for interval in aggregate.intervals] == [0.1, 0.99, 0.98]
+
+
 def test_a_very_short_last_frame_is_not_judged():
     fleet, aggregate = Fleet(1), RunAggregate(1)
     aggregate.apply(fleet.frame(0, 0.1, health=HealthSample(cpu=1.0), last=True))
