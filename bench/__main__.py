@@ -18,6 +18,10 @@ def main() -> int:
     memory = commands.add_parser("memory", help="memory of an idle session with a connection")
     memory.add_argument("--few", type=int, default=200, help="sessions of the small run (200)")
     memory.add_argument("--many", type=int, default=2200, help="sessions of the large run (2200)")
+    costs = commands.add_parser("costs", help="what each demand costs, layer by layer")
+    costs.add_argument("--rounds", type=int, default=5, help="interleaved rounds, 0: no CPU (5)")
+    costs.add_argument("--requests", type=int, default=100_000, help="measured in a run (100000)")
+    costs.add_argument("--instructions", action="store_true", help="count them with valgrind")
     startup = commands.add_parser("startup", help="import, --help and first paint of the UI")
     startup.add_argument("--runs", type=int, default=9, help="starts of each kind (9)")
     options = parser.parse_args()
@@ -36,6 +40,12 @@ def main() -> int:
             from bench.memory import measure_memory
 
             return measure_memory(options.few, options.many)
+        case "costs":
+            from bench.costs import measure_costs
+
+            return measure_costs(
+                options.rounds, options.requests, count_instructions=options.instructions
+            )
         case _:
             from bench.startup import measure_startup
 

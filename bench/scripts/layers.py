@@ -12,7 +12,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,7 +43,7 @@ _SERVICE = "target"
 _REQUESTS_A_TICK = 1000
 _SERIES = SeriesKey(kind="http", service=_SERVICE, action="get", method="GET", url="/")
 
-Layer = Callable[[str, int, int], Awaitable[None]]
+Layer = Callable[[str, int, int], Coroutine[Any, Any, None]]
 
 
 class _Protocol(asyncio.Protocol):
