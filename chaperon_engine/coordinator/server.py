@@ -80,6 +80,7 @@ class ClientServer:
         self._now = now
         self._clients: dict[int, _Client] = {}
         self._numbers = 0
+        self._was_answered = asyncio.Event()
         self._answer: Welcome | Refused | None = None
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
@@ -106,6 +107,7 @@ class ClientServer:
         for client in list(self._clients.values()):
             if client.said_hello:
                 client.answer(answer)
+                self._was_answered.set()
 
     def publish(self) -> None:
         """Send snapshots to the viewers whose time has come and who took the last one."""
@@ -115,6 +117,11 @@ class ClientServer:
 
     async def close(self) -> None:
         """Send the last snapshot to everybody, wait a bounded time until they have left, leave."""
+        if isinstance(self._answer, Refused):
+            # Who started the run may not have come yet, and has no other way to hear the reason.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._was_answered.wait()
         for client in list(self._clients.values()):
             client.publish_last()
         waiting = [client.closed.wait() for client in self._clients.values()]
@@ -157,6 +164,7 @@ class ClientServer:
             self._leases.acquire(client.number)
         if self._answer is not None:
             client.answer(self._answer)
+            self._was_answered.set()
 
     def obey(self, client: _Client, message: FromClient) -> None:
         match message:

@@ -179,6 +179,16 @@ async def test_another_protocol_is_refused_with_both_numbers(house: House) -> No
     assert await viewer.receive() is None
 
 
+async def test_a_refusal_waits_for_the_starter_that_has_not_come_yet(house: House) -> None:
+    house.server.answer_all(Refused(reason="no service"))
+    closing = asyncio.create_task(house.server.close())
+    await asyncio.sleep(0)
+    viewer = await house.viewer(HELLO)
+    assert await viewer.receive() == Refused(reason="no service")
+    await viewer.leave()
+    await closing
+
+
 @pytest.mark.parametrize(
     "data",
     [b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x01\xc1", encode(StopRun()), encode(WELCOME)],
