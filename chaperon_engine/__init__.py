@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         exit_code,
         export_formats,
         export_report,
+        final_report,
         launch,
         list_runs,
         load_report,
@@ -142,7 +143,7 @@ _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction",
     "client": (
         "RunClient RunSummary attach delete_run describe discover exit_code "
-        "export_formats export_report launch list_runs load_report load_window prune_runs "
+        "export_formats export_report final_report launch list_runs load_report load_window prune_runs "
         "recover run"
     ),
     "client.trial": "TrialEvent trial",
@@ -292,6 +293,7 @@ __all__ = [
     "exit_code",
     "export_formats",
     "export_report",
+    "final_report",
     "launch",
     "list_runs",
     "load_report",

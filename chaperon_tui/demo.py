@@ -16,8 +16,8 @@ from chaperon_engine import (
     View,
     describe,
     discover,
+    final_report,
     launch,
-    load_report,
     render_summary,
     show_count,
     show_us,
@@ -63,12 +63,12 @@ async def _run(url: str) -> int:
             if last.state != "finished" and int(last.elapsed_s) > said:
                 said = int(last.elapsed_s)
                 print(progress_line(last), flush=True)
-    if last is None or not last.report_path:
-        reasons = "; ".join(last.reasons) if last is not None else ""
-        raise EngineError(reasons or f"the run {client.run_id} left no report")
-    files = {"report": last.report_path, **last.exports}
+    if last is None:
+        raise EngineError(f"the run {client.run_id} ended without a word")
+    report = final_report(last)
+    files = {"report": last.report_path} if last.report_path else {}
     print()
-    print(render_summary(load_report(client.run_id), files=files), end="")
+    print(render_summary(report, files={**files, **last.exports}), end="")
     for name, reason in last.export_errors.items():
         print(f"{name} was not written: {reason}")
     return 1 if last.export_errors else 0
