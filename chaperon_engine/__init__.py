@@ -143,8 +143,8 @@ _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction",
     "client": (
         "RunClient RunSummary attach delete_run describe discover exit_code "
-        "export_formats export_report final_report launch list_runs load_report load_window prune_runs "
-        "recover run"
+        "export_formats export_report final_report launch list_runs load_report load_window "
+        "prune_runs recover run"
     ),
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
