@@ -42,6 +42,7 @@ class TrialStore:
         self._lines: list[list[Cell]] = []
         self._details: list[list[Row]] = []
         self._by_number: dict[int, int] = {}
+        self._base_urls: list[str] = []
         self.head: Row = (("Starting …", "dim"),)
         self.verdict: Row = ()
         """Set when the trial has ended."""
@@ -51,12 +52,14 @@ class TrialStore:
         """Take in one event."""
         at = f"{event.at_s:.2f}s"
         if isinstance(event, TrialStarted):
+            self._base_urls = [url.rstrip("/") for url in event.services.values() if url]
             names = ", ".join(visible(name, 40) for name in event.populations)
             self.head = (("One session of ", "dim"), (names, "value"))
         elif isinstance(event, TrialRequest):
             self._by_number[event.number] = len(self._lines)
             self._add(
-                [(at, "dim"), (visible(f"{event.method} {event.url}", 200), ""), ("…", "dim"),
+                [(at, "dim"), (visible(f"{event.method} {self._short(event.url)}", 200), ""),
+                 ("…", "dim"),
                  ("", ""), ("", "")],
                 _message("Request", visible(f"{event.method} {event.url}", 1000), event.headers,
                          event.body, event.body_bytes),
@@ -114,6 +117,13 @@ class TrialStore:
     def _add(self, line: list[Cell], details: list[Row]) -> None:
         self._lines.append(line)
         self._details.append(details)
+
+    def _short(self, url: str) -> str:
+        """A URL without the base URL of its service, which would leave no room for the path."""
+        for base in self._base_urls:
+            if url.startswith(f"{base}/"):
+                return url[len(base) :]
+        return url
 
     def _answer(self, event: TrialResponse) -> None:
         role = "good" if event.expected else "bad"
