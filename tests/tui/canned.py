@@ -55,6 +55,7 @@ class Words:
     error: str = "ValueError"
     message: str = "no card"
     doc: str = "One customer who signs in and buys."
+    run_id: str = "20261121-210000-CheckoutTest-a1b2"
     path: str = "results/2026-11-21/CheckoutTest/demo.json"
 
 
@@ -148,10 +149,11 @@ def snapshot(
         LogLine(3.2, "warning", "worker 1 · buyers 7", words.log),
         LogLine(9.9, "output", "worker 0 · buyers 3", "hello from print()"),
     ]
-    all_rows = series(words, rows)
+    all_rows = [row for row in series(words, rows)
+                if not view.kinds or row.key.kind in view.kinds]  # fmt: skip
     reason = words.reason if verdict != "good" else ""
     return Snapshot(
-        run_id="20261121-210000-CheckoutTest-a1b2", load_test=words.load_test, state=state,
+        run_id=words.run_id, load_test=words.load_test, state=state,
         status="complete" if state == "finished" else "", elapsed_s=elapsed_s, planned_s=60.0,
         measured_s=elapsed_s,
         totals=Totals(requests=total + 48, ok=total - failed, failed=failed,
@@ -215,7 +217,7 @@ def report(words: Words = PLAIN) -> Report:
     total = sum(each.requests for each in history)
     return Report(
         run=ReportRun(
-            id="20261121-210000-CheckoutTest-a1b2", load_test=words.load_test, status="stopped",
+            id=words.run_id, load_test=words.load_test, status="stopped",
             partial=True, reasons=[words.reason], started_at="2026-11-21T21:00:00Z",
             duration_s=60.2, measured_s=60.0, file="/home/ann/scenarios/checkout.py",
             workers=[ReportWorker(worker=0, pid=4711), ReportWorker(worker=1, pid=4712)],

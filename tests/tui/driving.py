@@ -15,12 +15,13 @@ from textual.widgets import Input
 
 from chaperon_engine import LaunchRequest
 from chaperon_tui.app import ChaperonApp, Start
+from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned
 from tests.tui.canned import PLAIN, Words
 from tests.tui.fakes import FakeEngine, FakeRun
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "160x50": (160, 50)}
-WAIT_S = 8.0
+WAIT_S = 15.0
 MENU = Start()
 
 
@@ -58,7 +59,10 @@ class Driver:
 
     async def until_text(self, text: str) -> None:
         """Wait until the screen shows it."""
-        await self.until(lambda: text in self.text())
+        try:
+            await self.until(lambda: text in self.text())
+        except TimeoutError:
+            raise AssertionError(f"{text!r} is not in:\n{self.text()}") from None
 
     def picture(self) -> str:
         """The screen as SVG without what differs between two equal screens."""
@@ -92,8 +96,10 @@ class Driver:
             self.engine.runs.append(self.run)
         request = LaunchRequest(file="/a/checkout.py", name="CheckoutTest")
         client = await self.engine.launch(request)
-        await self.app.push_screen(LiveScreen(client, request))
-        await self.until(lambda: self.run.views and self.run.views[-1].limit)
+        screen = LiveScreen(client, request)
+        await self.app.push_screen(screen)
+        table = screen.query_one("#series-table", TableView)
+        await self.until(lambda: self.run.views and self.run.views[-1].limit == table.page + 1)
         await self.send(**snapshot)
 
     async def send(self, **snapshot: Any) -> None:

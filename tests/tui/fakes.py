@@ -41,8 +41,8 @@ class FakeRun:
 
     def __init__(self, words: Words = PLAIN):
         self.words = words
-        self.run_id = "20261121-210000-CheckoutTest-a1b2"
-        self.directory = Path("/runs") / self.run_id
+        self.run_id = words.run_id
+        self.directory = Path("/runs/1")
         self.plan = canned.plan(words)
         self.views: list[View] = []
         self.asked: list[str] = []

@@ -161,12 +161,12 @@ async def test_interval_and_whole_run_change_by_a_key_and_the_engine_is_told(tmp
 
 async def test_the_engine_computes_only_the_rows_that_are_visible(tmp_path):
     async with driving(tmp_path, SIZES["80x24"]) as driver:
-        await driver.open_live(rows=100)
+        await driver.open_live(rows=101)
         await driver.until(lambda: driver.run.views[-1].limit > 5)
         limit = driver.run.views[-1].limit
         await driver.press("end")
         table = driver.app.screen.query_one("#series-table", TableView)
-        await driver.send(rows=100)
+        await driver.send(rows=101)
         await driver.press("end")
         assert table.cursor == 99
         await driver.until(lambda: driver.run.views[-1].offset > 50)
@@ -185,6 +185,24 @@ async def test_series_are_sorted_and_found_by_keys(tmp_path):
         await driver.until(lambda: not driver.run.views[-1].descending)
         await driver.press("slash", *"json", "enter")
         await driver.until(lambda: driver.run.views[-1].contains == "json")
+
+
+async def test_a_key_shows_series_of_all_kinds_live_and_in_the_report(tmp_path):
+    async with driving(tmp_path) as driver:
+        await driver.open_live()
+        await driver.until_text("POST /login")
+        assert "connect shop" not in driver.text()
+        await driver.press("f")
+        await driver.until(lambda: not driver.run.views[-1].kinds)
+        await driver.send()
+        await driver.until_text("connect shop")
+        await driver.press("f")
+        await driver.until(lambda: driver.run.views[-1].kinds)
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_screen("ReportScreen")
+        assert "connect shop" not in driver.text()
+        await driver.press("f", "end")
+        await driver.until_text("connect shop")
 
 
 async def test_a_click_on_a_title_sorts_and_a_second_one_reverses(tmp_path):

@@ -9,15 +9,23 @@ import pytest
 from tests.tui.canned import Words
 from tests.tui.driving import SIZES, Driver, driving
 
-CORPUS = {
-    "markup": "[@click=app.quit]a[/b] [red]x[/] [/]|/a[/b]| /c\\[d]",
-    "escapes": "\x1b[2J\x1b]0;own\x07\x1b[31m\x9b1m one\r\ntwo\tthree\x00\u2028\ud800\udfff",
-    "bidi": "\u202eevil\u2066x\u2069\u200f e"
+ACTING = (
+    "\x1b[2J[red]x[/]\x07[@click=app.quit]a[/b]\r\n\t\x00[/]\x1b]0;own\x07|/a[/b]|\x9b1m"
+    " /c\\[d]\u2028\ud800\udfff \x1b[31m one [/red]"
+)
+"""What a terminal, or the toolkit's markup, would act on."""
+SHAPES = (
+    "\u202ee\u0301商\u2066x\u2069👩\u200d👩"
+    + "e"
     + "\u0301" * 200
-    + "z\u0336" * 50
-    + "👩\u200d👩🏳️\u200d🌈",
-    "wide": "商品検索" * 40 + "x" * 5000,
-}
+    + "\u200f品z"
+    + "\u0336" * 50
+    + "🏳️\u200d🌈"
+    + "商品検索" * 40
+    + "x" * 5000
+)
+"""What would stand in another place, or take another width, than its characters say."""
+CORPUS = {"acting": (ACTING, "120x40"), "shapes": (SHAPES, "80x24")}
 
 
 def check(driver: Driver, where: str) -> None:
@@ -40,11 +48,10 @@ def check(driver: Driver, where: str) -> None:
 
 @pytest.mark.parametrize("name", CORPUS)
 async def test_no_screen_is_broken_by_foreign_text(name: str, tmp_path) -> None:
-    text = CORPUS[name]
+    text, size = CORPUS[name]
     words = Words(load_test=text, url=f"/{text}", name=text, reason=text, log=text, error=text,
-                  message=text, doc=text, path=text)  # fmt: skip
-    size = SIZES["80x24" if name in ("wide", "bidi") else "120x40"]
-    async with driving(tmp_path, size, words) as driver:
+                  message=text, doc=text, run_id=text, path=text)  # fmt: skip
+    async with driving(tmp_path, SIZES[size], words) as driver:
         await driver.until_text("◆")
         await driver.until(lambda: "Reading" not in driver.text())
         check(driver, "menu")
@@ -71,12 +78,25 @@ async def test_no_screen_is_broken_by_foreign_text(name: str, tmp_path) -> None:
             await driver.press(key)
             await driver.send(verdict="saturated")
             check(driver, f"live {key}")
+        for keys, name in (
+            (["f1"], "HelpScreen"),
+            (["escape"], "LeaveScreen"),
+            (["a"], "ConfirmScreen"),
+            (["slash"], "PromptScreen"),
+            (["ctrl+p"], "CommandPalette"),
+        ):
+            await driver.press(*keys)
+            await driver.until_screen(name)
+            check(driver, name)
+            await driver.press("escape")
+            await driver.until_screen("LiveScreen")
         await driver.press("4", "end", "enter")
         await driver.until_screen("LinesScreen")
         check(driver, "error in full")
         await driver.press("escape", "3")
         await driver.until(lambda: driver.run.views[-1].limit)
         await driver.send(verdict="saturated")
+        await driver.until(lambda: driver.app.screen.series.rows)
         await driver.press("enter")
         await driver.until_screen("SeriesScreen")
         await driver.until(lambda: "Reading" not in driver.text())

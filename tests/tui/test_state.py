@@ -38,6 +38,7 @@ from chaperon_tui.state.memory import (
 )
 from chaperon_tui.state.menu import population_words, search
 from chaperon_tui.state.reports import metrics_table, status_words, summary_rows, window_rows
+from chaperon_tui.state.series import SeriesChoice, calm_rows
 from chaperon_tui.state.store import LOG_LINES, RunStore
 from chaperon_tui.state.table import Column, Table, body_row, column_at, header_row, widths
 from chaperon_tui.state.tables import error_words, errors_table, series_table, workers_table
@@ -238,20 +239,21 @@ def test_a_click_finds_its_column(x, key):
 
 def test_the_series_table_holds_what_the_view_asked_for():
     view = View(offset=2, limit=3, sort="p99")
-    table = series_table(canned.snapshot(view=view), view)
+    snapshot = canned.snapshot(view=view)
+    table = series_table(snapshot, snapshot.series, view)
     assert (table.offset, len(table.rows), table.total) == (2, 3, 9)
     assert table.sort == "p99"
 
 
 def test_series_of_other_kinds_say_what_they_are():
-    table = series_table(canned.snapshot(), View())
+    table = series_table(canned.snapshot(), canned.series(), View())
     labels = [row[0][0] for row in table.rows]
     assert "call pay" in labels
     assert "connect shop" in labels
 
 
 def test_failures_stand_beside_percentiles_at_every_width():
-    table = series_table(canned.snapshot(), View())
+    table = series_table(canned.snapshot(), canned.series(), View())
     shown = [c.key for c, w in zip(table.columns, widths(table.columns, 74), strict=True) if w]
     assert {"failed", "p50", "p95", "p99"} <= set(shown)
 
@@ -545,3 +547,74 @@ def test_failures_stand_beside_the_percentiles_of_a_window():
     text = "\n".join(map(row_text, window_rows(summary)))
     assert "failed 2" in text
     assert "5 s to 9 s" in text
+
+
+def test_nearly_equal_series_keep_their_places():
+    first = canned.series(count=4)
+    rows = [
+        msgspec.structs.replace(row, requests=requests)
+        for row, requests in zip(first, (1000, 995, 990, 400), strict=True)
+    ]
+    assert [row.id for row in calm_rows(rows, [2, 1, 0, 3], View())] == [2, 1, 0, 3]
+    assert [row.id for row in calm_rows(rows, [3, 2, 1, 0], View())] == [2, 1, 0, 3]
+    assert [row.id for row in calm_rows(rows, [], View())] == [0, 1, 2, 3]
+    assert [row.id for row in calm_rows(rows, [1, 7], View())] == [0, 1, 2, 3]
+    label = View(sort="label", descending=False)
+    assert [row.id for row in calm_rows(rows, [2, 1, 0, 3], label)] == [0, 1, 2, 3]
+
+
+def test_a_run_that_warms_up_shows_the_series_of_its_warm_up():
+    choice = SeriesChoice()
+    assert choice.look(0, 9, in_warmup=True).warmup
+    view = choice.look(0, 9, in_warmup=False)
+    assert not view.warmup
+    assert "first_byte" not in view.kinds
+    choice.all_kinds = True
+    view = choice.look(0, 9, in_warmup=False)
+    assert view.warmup
+    assert view.kinds == ()
+
+
+def test_the_drain_is_no_drop_of_the_rate():
+    history = History()
+    seconds = canned.intervals(6)
+    seconds[4] = msgspec.structs.replace(seconds[4], requests=600)
+    seconds[5] = msgspec.structs.replace(seconds[5], requests=3, phase="drain")
+    history.extend(seconds)
+    phases = charts.Phases(load_end_s=4.6)
+    rates = [phases.rate(step) for step in history.span(None)]
+    assert rates[4] == pytest.approx(1000)
+    assert rates[5] is None
+    assert charts.Phases(load_end_s=4.3).rate(history.span(None)[4]) is None
+
+
+def test_the_warm_up_is_marked_on_the_axis():
+    history = History()
+    history.extend(canned.intervals(20))
+    x = charts.time_range(history, 20.0, None, 80)
+    marked = charts.rate_chart(history.span(None), x, 80, 10, phases=charts.Phases(warmup_s=5.0))
+    assert "└┬┅┅┅┅" in row_text(marked[-2])
+    assert "┅" not in row_text(charts.rate_chart(history.span(None), x, 80, 10)[-2])
+
+
+def test_the_report_begins_with_the_main_series():
+    report = canned.report()
+    warm = msgspec.structs.replace(report.metrics[0], phase="warmup", count=10**9)
+    report = msgspec.structs.replace(report, metrics=[warm, *report.metrics])
+    labels = [row[0][0] for row in metrics_table(report).rows]
+    assert labels[-1] == "call pay"
+    assert not [label for label in labels if label.startswith(("connect", "warm-up"))]
+    labels = [row[0][0] for row in metrics_table(report, all_kinds=True).rows]
+    assert labels[-2:] == ["connect shop", "warm-up POST /login"]
+
+
+def test_the_plan_shown_is_that_of_the_form():
+    plan = form.led_to(canned.plan(), "http://127.0.0.1:9")
+    assert plan.services[0].base_url == "http://127.0.0.1:9"
+    typed = {"url.shop": "http://shop", "sessions.buyers": "7", "duration": "5s", "warmup": "x"}
+    shown = form.planned(plan, typed)
+    assert shown.services[0].base_url == "http://shop"
+    assert population_words(shown.populations[0]) == "7 sessions for 5 s, started over 2 s"
+    assert shown.warmup_s == 0.0
+    elsewhere = form.led_to(form.planned(canned.plan(), {"url.shop": "http://a"}), "http://b")
+    assert elsewhere.services[0].base_url == "http://a"
