@@ -105,16 +105,18 @@ if TYPE_CHECKING:
         WindowSummary,
         WorkerRow,
     )
-    from chaperon_engine.runs.report import (
+    from chaperon_engine.metrics.summary import (
         Distribution,
+        ReportHealth,
+        ReportMetric,
+        ReportTotals,
+    )
+    from chaperon_engine.runs.report import (
         Report,
         ReportCheck,
         ReportException,
-        ReportHealth,
         ReportInterval,
-        ReportMetric,
         ReportRun,
-        ReportTotals,
         ReportWorker,
     )
     from chaperon_engine.session import Session
@@ -168,10 +170,8 @@ _HOMES: dict[str, str] = {
         "ErrorRow HEATMAP_EDGES_US HealthView Interval PERCENTILES Percentiles SeriesDetail "
         "SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
-    "runs.report": (
-        "Distribution Report ReportCheck ReportException ReportHealth ReportInterval ReportMetric "
-        "ReportRun ReportTotals ReportWorker"
-    ),
+    "metrics.summary": "Distribution ReportHealth ReportMetric ReportTotals",
+    "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "Session",
     "text": "visible visible_block",
     "worker.trial_events": (

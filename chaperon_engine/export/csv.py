@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from chaperon_engine.export.cells import Cell, counts_cell, encode_table, text_cell
 from chaperon_engine.export.exporter import Encoded, Exporter
-from chaperon_engine.runs.report import Distribution, Report, ReportMetric
+from chaperon_engine.metrics.summary import Distribution, ReportMetric
+from chaperon_engine.runs.report import Report
 
 DISTRIBUTION = (
     "min", "mean", "max", "p10", "p20", "p30", "p40", "p50", "p60", "p75", "p80", "p85", "p90",

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from chaperon_engine.errors import ActionError
 from chaperon_engine.export.layout import Style, paint, plural, table, wrap
 from chaperon_engine.metrics.model import HTTP, WARMUP
-from chaperon_engine.runs.report import Distribution, Report, ReportMetric
+from chaperon_engine.metrics.summary import Distribution, ReportMetric
+from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.units import show_bytes, show_count, show_duration, show_us
 

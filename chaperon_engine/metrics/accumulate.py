@@ -16,7 +16,7 @@ from chaperon_engine.metrics.snapshot import (
     SeriesDetail,
     SeriesRow,
 )
-from chaperon_engine.metrics.summary import MetricSummary, distribution
+from chaperon_engine.metrics.summary import ReportMetric, distribution
 
 LOST = "worker_lost"
 """Class of failures that only shared memory knows: the real class died with the worker."""
@@ -128,10 +128,10 @@ class SeriesTotals:
             failures=self.failures.percentiles(),
         )
 
-    def summary(self) -> MetricSummary:
+    def summary(self) -> ReportMetric:
         """For the report."""
         key = self.key
-        return MetricSummary(
+        return ReportMetric(
             kind=key.kind,
             unit=key.unit,
             scenario=key.scenario,

@@ -53,9 +53,9 @@ from chaperon_engine.metrics.snapshot import (
     WindowSummary,
 )
 from chaperon_engine.metrics.summary import (
-    HealthSummary,
-    MetricSummary,
-    TotalsSummary,
+    ReportHealth,
+    ReportMetric,
+    ReportTotals,
     WorkerSummary,
     distribution,
 )
@@ -416,7 +416,7 @@ class RunAggregate:
 
     # what the report is made of
 
-    def totals_summary(self) -> TotalsSummary:
+    def totals_summary(self) -> ReportTotals:
         """The report's totals."""
         expected, unexpected, failures = (CumulativeHistogram() for _ in range(3))
         for totals in self.series:
@@ -425,7 +425,7 @@ class RunAggregate:
                 unexpected.merge(totals.unexpected)
                 failures.merge(totals.failures)
         counts = self._measured
-        return TotalsSummary(
+        return ReportTotals(
             requests=counts.sent,
             ok=counts.ok,
             failed=counts.failed,
@@ -440,7 +440,7 @@ class RunAggregate:
             failure_time_us=distribution(failures),
         )
 
-    def metric_summaries(self) -> list[MetricSummary]:
+    def metric_summaries(self) -> list[ReportMetric]:
         """The report's metrics: one for each series in which something was recorded."""
         return [totals.summary() for totals in self.series if totals.sent]
 
@@ -457,7 +457,7 @@ class RunAggregate:
             missing_latencies=found.missing_latencies,
         )
 
-    def health_summary(self) -> HealthSummary:
+    def health_summary(self) -> ReportHealth:
         """The report's verdict."""
         return self._seconds.health.summary()
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from chaperon_engine.metrics.model import HealthSample
 from chaperon_engine.metrics.snapshot import HealthView
-from chaperon_engine.metrics.summary import HealthSummary
+from chaperon_engine.metrics.summary import ReportHealth
 from chaperon_engine.units import show_us
 
 GOOD: Final = "good"
@@ -120,9 +120,9 @@ class HealthTracker:
             worst=self._worst.level,
         )
 
-    def summary(self) -> HealthSummary:
+    def summary(self) -> ReportHealth:
         """For the report: the worst verdict, and the reason it was given first."""
-        return HealthSummary(
+        return ReportHealth(
             verdict=self._worst.level,
             reason=self._worst.reason,
             degraded_share=self._share_of(DEGRADED),

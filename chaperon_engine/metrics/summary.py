@@ -1,7 +1,6 @@
-"""What the report is made of, as frozen plain data.
+"""The figures of a report, as plain data: distributions, totals, series, health, workers.
 
-The fields have the names of the report's own types, so that the engine converts each with
-`msgspec.convert(summary, ReportMetric, from_attributes=True)`. Must not know the report.
+These types are part of the report's published schema. Must not know what else a report holds.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from chaperon_engine.metrics.histogram import CumulativeHistogram, in_unit, perc
 from chaperon_engine.metrics.snapshot import PERCENTILES
 
 
-class DistributionSummary(msgspec.Struct, frozen=True, kw_only=True):
+class Distribution(msgspec.Struct, kw_only=True):
     """A distribution with all percentiles of the exports: whole microseconds, or values of a custom
     metric in its own unit."""
 
@@ -38,54 +37,59 @@ class DistributionSummary(msgspec.Struct, frozen=True, kw_only=True):
     p99_99: int | float = 0
     p99_999: int | float = 0
     saturated: int = 0
+    """Values out of range, recorded at the border."""
     thin: list[str] = []
+    """Percentiles with fewer than 10 samples above them, by field name."""
 
 
-class TotalsSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ReportTotals(msgspec.Struct, kw_only=True):
     """Sums over the HTTP requests of the measured run."""
 
-    requests: int
-    ok: int
-    failed: int
-    http_errors: int
-    in_flight: int
-    retries: int
-    requests_per_s: float
+    requests: int = 0
+    ok: int = 0
+    failed: int = 0
+    http_errors: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    requests_per_s: float = 0.0
     """Completed within the measured window, divided by it."""
-    bytes_in: int
-    bytes_out: int
-    service_time_us: DistributionSummary
-    unexpected_service_time_us: DistributionSummary
-    failure_time_us: DistributionSummary
+    bytes_in: int = 0
+    bytes_out: int = 0
+    service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    unexpected_service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    failure_time_us: Distribution = msgspec.field(default_factory=Distribution)
 
 
-class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ReportMetric(msgspec.Struct, kw_only=True):
     """One series."""
 
     kind: str
-    unit: str
-    scenario: str
-    session: str
-    service: str
-    action: str
-    method: str
-    url: str
-    name: str
-    tags: dict[str, str]
-    phase: str
-    count: int
-    failed: int
-    errors: dict[str, int]
-    http_errors: dict[str, int]
+    unit: str = "us"
+    scenario: str = ""
+    session: str = ""
+    service: str = ""
+    action: str = ""
+    method: str = ""
+    url: str = ""
+    name: str = ""
+    tags: dict[str, str] = {}
+    phase: str = ""
+    """Empty, or `warmup` for what was measured before the measured window."""
+    count: int = 0
+    """http: requests sent; else: values recorded."""
+    failed: int = 0
+    errors: dict[str, int] = {}
+    http_errors: dict[str, int] = {}
     """Unexpected statuses and their counts."""
-    statuses: dict[str, int]
-    retries: int
-    bytes_in: int
-    bytes_out: int
-    value: float | None
-    service_time_us: DistributionSummary
-    unexpected_service_time_us: DistributionSummary
-    failure_time_us: DistributionSummary
+    statuses: dict[str, int] = {}
+    retries: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    value: float | None = None
+    """counter: sum; gauge: last value; rate: share of true values."""
+    service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    unexpected_service_time_us: Distribution = msgspec.field(default_factory=Distribution)
+    failure_time_us: Distribution = msgspec.field(default_factory=Distribution)
 
 
 class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +104,11 @@ class WorkerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Completions known from shared memory alone: their latencies died with the worker."""
 
 
-class HealthSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ReportHealth(msgspec.Struct, kw_only=True):
     """The generator's own verdict on the run."""
 
     verdict: str = "good"
+    """The worst of the run: `good`, `degraded` or `saturated`."""
     degraded_share: float = 0.0
     saturated_share: float = 0.0
     first_degraded_s: float | None = None
@@ -115,15 +120,15 @@ class HealthSummary(msgspec.Struct, frozen=True, kw_only=True):
     steal: float = 0.0
 
 
-def distribution(histogram: CumulativeHistogram, scale: int = 1) -> DistributionSummary:
+def distribution(histogram: CumulativeHistogram, scale: int = 1) -> Distribution:
     """All figures of a histogram, in the unit that was recorded times `scale`."""
     if not histogram.count:
-        return DistributionSummary()
+        return Distribution()
     fields: dict[str, Any] = {
         percentile_field(percentile): in_unit(value, scale)
         for percentile, value in zip(PERCENTILES, histogram.values_at(PERCENTILES), strict=True)
     }
-    return DistributionSummary(
+    return Distribution(
         count=histogram.count,
         min=in_unit(histogram.lowest_us, scale),
         mean=histogram.mean_us / scale,

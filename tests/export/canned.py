@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.metrics.summary import Distribution, ReportHealth, ReportMetric, ReportTotals
 from chaperon_engine.runs.report import (
-    Distribution,
     Report,
     ReportCheck,
     ReportException,
-    ReportHealth,
     ReportInterval,
-    ReportMetric,
     ReportRun,
-    ReportTotals,
     ReportWorker,
 )
 

@@ -17,7 +17,8 @@ from chaperon_engine.export.csv import COLUMNS, DISTRIBUTION
 from chaperon_engine.export.exporter import chunks
 from chaperon_engine.export.schema import schema
 from chaperon_engine.metrics.snapshot import PERCENTILES
-from chaperon_engine.runs.report import Distribution, Report
+from chaperon_engine.metrics.summary import Distribution
+from chaperon_engine.runs.report import Report
 from tests.export.canned import DANGEROUS, HOSTILE, hostile, metric, report
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "report.schema.json"

@@ -9,14 +9,8 @@ import pytest
 from chaperon_engine.export.layout import cell_width
 from chaperon_engine.export.summary import render
 from chaperon_engine.metrics.model import SessionCounts
-from chaperon_engine.runs.report import (
-    Distribution,
-    Report,
-    ReportHealth,
-    ReportRun,
-    ReportTotals,
-    ReportWorker,
-)
+from chaperon_engine.metrics.summary import Distribution, ReportHealth, ReportTotals
+from chaperon_engine.runs.report import Report, ReportRun, ReportWorker
 from tests.export.canned import DANGEROUS, HOSTILE, distribution, hostile, metric, report
 
 

@@ -16,13 +16,8 @@ from chaperon_engine.metrics.model import (
     SessionCounts,
 )
 from chaperon_engine.metrics.snapshot import View
-from chaperon_engine.runs.report import (
-    Distribution,
-    ReportHealth,
-    ReportMetric,
-    ReportTotals,
-    ReportWorker,
-)
+from chaperon_engine.metrics.summary import Distribution, ReportHealth, ReportMetric, ReportTotals
+from chaperon_engine.runs.report import ReportWorker
 from tests.metrics.fleet import MS, Fleet, S, http_key
 
 REQUESTS = st.lists(

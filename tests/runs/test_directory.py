@@ -13,6 +13,7 @@ import pytest
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.metrics.summary import ReportTotals
 from chaperon_engine.runs.directory import (
     MAX_SOCKET_PATH,
     Lock,
@@ -29,7 +30,7 @@ from chaperon_engine.runs.record import (
     write_launch,
     write_record,
 )
-from chaperon_engine.runs.report import Report, ReportRun, ReportTotals
+from chaperon_engine.runs.report import Report, ReportRun
 
 AT = datetime(2026, 11, 21, 20, 45, 12, tzinfo=UTC)
 PLAN = Plan(load_test="CheckoutTest", file="", services=[], populations=[])
