@@ -138,7 +138,10 @@ def _instruction_table(nginx: server.Server, core: int) -> str:
             rows.append((layer.what, f"{cost:,.0f}", more))
             before = cost
     head = ("layer", "instructions/request", "more than before")
-    tick = f"A worker's work of one second with 1,000 requests: {costs['tick']:,.0f} instructions."
+    tick = (
+        "Recording 1,000 requests, and then a worker's health and frame of one second: "
+        f"{costs['tick']:,.0f} instructions."
+    )
     return f"\n{render(head, rows)}\n\n{tick}"
 
 
