@@ -14,7 +14,7 @@ KEYS: list[BindingType] = [
     Binding("e", "report", "Report", id="live.report", tooltip="Open the report of the run"),
     Binding("i", "interval", "Interval", id="live.interval",
             tooltip="Figures of the last second, or of the whole run"),
-    Binding("f", "all_series", "Kinds", id="live.all",
+    Binding("f", "all_series", "All series", show=False, id="live.all",
             tooltip="All series, also first bytes, connections and warm-up, or the main ones"),
     Binding("p", "pause", "Pause", id="live.pause",
             tooltip="Hold the display; the run and its record go on"),

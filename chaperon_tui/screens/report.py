@@ -41,7 +41,7 @@ class ReportScreen(Screen[None]):
                 tooltip="Launch form for the same load test"),
         Binding("w", "window", "Time window", id="report.window",
                 tooltip="Mark a time window with the arrow keys and see its exact percentiles"),
-        Binding("f", "all_series", "Kinds", id="report.all",
+        Binding("f", "all_series", "All series", show=False, id="report.all",
                 tooltip="All series, also first bytes, connections and warm-up, or the main ones"),
         Binding("z", "zoom", "Zoom", id="report.zoom",
                 tooltip="One panel over the whole screen, or all panels"),
