@@ -134,10 +134,10 @@ def show_us(value_us: float) -> str:
 
 
 def show_count(value: float) -> str:
-    """A count for people: `950`, `12.3k`, `4.56M`."""
-    if value < 1000:
+    """A count for people: `950`, `12.3k`, `4.56M`, `7.8T`."""
+    if value < 999.5:
         return f"{value:.0f}"
-    for limit, unit in ((1e6, "k"), (1e9, "M"), (1e12, "G")):
+    for limit, unit in ((1e6, "k"), (1e9, "M"), (1e12, "G"), (1e15, "T")):
         scaled = value / (limit / 1000)
         if scaled < 999.5:
             return f"{scaled:.3g}{unit}"
@@ -145,9 +145,11 @@ def show_count(value: float) -> str:
 
 
 def show_bytes(value: float) -> str:
-    """A size for people in powers of 1024: `512 B`, `4.2 KiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+    """A size for people in powers of 1024: `512 B`, `4.2 KiB`, `1020 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1023.5:
+            # Four digits before the unit, where three would be written with an exponent.
+            digits = ".0f" if unit == "B" or value >= 999.5 else ".3g"
+            return f"{value:{digits}} {unit}"
         value /= 1024
-    return f"{value:.3g} TiB"
+    return f"{value:.4g} PiB"

@@ -149,10 +149,16 @@ def test_a_wrong_size_is_one_sentence(written: Any, message: str) -> None:
         (show_count, 950, "950"),
         (show_count, 12_345, "12.3k"),
         (show_count, 999_700, "1M"),
+        (show_count, 999.7, "1k"),
         (show_count, 4_560_000, "4.56M"),
+        (show_count, 38_765_432_100, "38.8G"),
+        (show_count, 1_234_567_890_123, "1.23T"),
         (show_bytes, 512, "512 B"),
         (show_bytes, 4300, "4.2 KiB"),
+        (show_bytes, 1020 * 2**20, "1020 MiB"),
+        (show_bytes, 2**30 - 1, "1 GiB"),
         (show_bytes, 3 * 2**40, "3 TiB"),
+        (show_bytes, 5 * 2**50, "5 PiB"),
     ],
 )
 def test_values_are_shown_short(show: Callable[[float], str], value: float, shown: str) -> None:
