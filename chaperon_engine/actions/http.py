@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from chaperon_engine.errors import InvalidRequest
-from chaperon_engine.http.options import Body, Fields, Part, RequestOptions
+from chaperon_engine.http.options import Body, Part, RequestOptions
 from chaperon_engine.http.response import Response
 from chaperon_engine.http.rules import Expect
+from chaperon_engine.net.url import Fields
 from chaperon_engine.text import visible
 from chaperon_engine.units import Duration, seconds
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from chaperon_engine.clock import now_ns
 from chaperon_engine.errors import InvalidRequest, RedirectError
 from chaperon_engine.http.connection import StaleConnection
-from chaperon_engine.http.cookies import CookieJar
 from chaperon_engine.http.exchange import exchange, give_up, resend
 from chaperon_engine.http.options import RequestOptions
 from chaperon_engine.http.pool import Pool
-from chaperon_engine.http.ports import HttpSink, Labels, SeriesFor
+from chaperon_engine.http.ports import HttpSink, SeriesFor
 from chaperon_engine.http.redirect import Hop, next_hop, options_for
 from chaperon_engine.http.request import Prepared, prepare_with
 from chaperon_engine.http.response import Response
 from chaperon_engine.http.rules import REDIRECTS
 from chaperon_engine.http.service import ServiceState
-from chaperon_engine.http.url import Origin, split_url
+from chaperon_engine.net.cookies import CookieJar
+from chaperon_engine.net.ports import Labels
+from chaperon_engine.net.url import Origin, split_url
 from chaperon_engine.text import visible
 
 if TYPE_CHECKING:

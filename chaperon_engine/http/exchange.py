@@ -199,8 +199,7 @@ class _Acquiring:
             self._sent_ns = now_ns()
             self._series.sent(0)  # bytes count when a connection takes them
         target = self._service.target
-        dialled = await dial(target, self._service.pool)
-        connection = dialled.connection
+        connection, dialled = await dial(target, self._service.pool)
         if connection.closing:
             raise connection.fault or ConnectionLost(
                 f"{target.where} closed the connection before the request was sent"

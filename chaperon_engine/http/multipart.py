@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.options import FilePart, Part
-from chaperon_engine.http.url import refuse_control
+from chaperon_engine.net.url import refuse_control
 from chaperon_engine.text import visible
 
 PIECE_BYTES = 64 * 1024

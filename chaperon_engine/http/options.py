@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 from chaperon_engine.http.ports import SeriesFor
 from chaperon_engine.http.rules import Expect
-
-Fields = Mapping[str, Any] | Sequence[tuple[str, Any]]
-"""Names and values; a list as a value repeats the name, None leaves it out."""
+from chaperon_engine.net.url import Fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,11 @@
-"""What the client needs from those around it: where measurements go, and under which labels.
+"""What the client needs from those around it: where its requests are recorded.
 
 Describes shapes only; `metrics` has the implementations. Must not know how they record.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
-from chaperon_engine.metrics.model import SeriesKey
+from typing import Protocol
 
 
 class HttpSink(Protocol):
@@ -37,35 +35,8 @@ class HttpSink(Protocol):
         """The send that follows is a second one after a stale connection."""
 
 
-class TimedSink(Protocol):
-    """A series of durations: dns, connect, tls, pool_wait."""
-
-    def record_ns(self, elapsed_ns: int) -> None:
-        """It succeeded and took so long."""
-
-    def failed(self, elapsed_ns: int, code: str) -> None:
-        """It failed after so long; `code` is the error class."""
-
-
-class RecorderPort(Protocol):
-    """The worker's recorder, as far as connections need it."""
-
-    def timed(self, key: SeriesKey) -> TimedSink:
-        """The series of a key; asked anew for each event, because the phase may have changed."""
-
-    def count(self, key: SeriesKey, amount: float) -> None:
-        """Adds to a counter."""
-
-
 class SeriesFor(Protocol):
     """Finds the series of a redirect hop."""
 
     def __call__(self, service: str, method: str, path: str) -> HttpSink:
         """The series for a request to this service, with the path as it will be sent."""
-
-
-class Labels(NamedTuple):
-    """What the series of a client's connections have in common."""
-
-    scenario: str = ""
-    session: str = ""

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from chaperon_engine.errors import InvalidRequest, RedirectError
 from chaperon_engine.http.options import RequestOptions
 from chaperon_engine.http.rules import REDIRECTS
-from chaperon_engine.http.url import Origin, encode_path, split_url
+from chaperon_engine.net.url import Origin, encode_path, split_url
 from chaperon_engine.text import visible
 
 _KEEPS_METHOD = frozenset({307, 308})

@@ -2,69 +2,33 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 
 from chaperon_engine.definition.resolved import ResolvedService
-from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.connection import ReplySink
 from chaperon_engine.http.headers import HeadFacts
 from chaperon_engine.http.pool import Pool
-from chaperon_engine.http.request import (
-    IDEMPOTENT,
-    HeaderFields,
-    Prepared,
-    basic_credentials,
-    bearer_credentials,
-    header_fields,
-    prepare,
-)
+from chaperon_engine.http.request import IDEMPOTENT, Prepared, prepare
 from chaperon_engine.http.rules import Rules
-from chaperon_engine.http.url import Origin, split_url
 from chaperon_engine.metrics.model import SeriesKey
-from chaperon_engine.text import visible
-from chaperon_engine.version import __version__
+from chaperon_engine.net.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from chaperon_engine.http.ports import Labels, TimedSink
     from chaperon_engine.http.worker import HttpWorker
+    from chaperon_engine.net.ports import Labels
 
-USER_AGENT = f"chaperon/{__version__}"
 _MAX_METHODS = 16
 _MAX_PREPARED = 2048
 _MAX_FACTS = 64
 
 
-class Target:
+class Target(Endpoint):
     """What all sessions of a population share about a service."""
 
     def __init__(self, worker: HttpWorker, service: ResolvedService, labels: Labels) -> None:
+        super().__init__(worker.network, service, labels)
         self.worker = worker
-        self.service = service
-        self.name = service.name
-        self.labels = labels
-        what = f"the base_url of service {visible(service.name)}"
-        if not service.base_url:
-            raise InvalidRequest(f"{what} is not given")
-        self.address, self.prefix = split_url(service.base_url, what)
-        """Origin, and what stands before every path."""
-        if self.prefix == "/":
-            # People write http://host/ and /path and do not mean http://host//path.
-            self.prefix = ""
-        self.origin = str(self.address)
-        self.host, self.port = self.address.host, self.address.port
-        self.where = visible(self.address.host_header)
-        """Host and port for messages."""
         self.max_redirects = service.max_redirects
-        self.connect_timeout_s = service.connect_timeout_s
-        self.tls_timeout_s = service.tls_timeout_s
-        self.tls: ssl.SSLContext | None = None
-        self.server_name: str | None = None
-        """Name sent as SNI and verified."""
-        if self.address.scheme == "https":
-            self.tls = worker.contexts.context(service.tls, service.name)
-            self.server_name = service.tls.server_name or self.host
-        self.fields = _fields(service, self.address)
         self.prepared: dict[str, dict[str, Prepared]] = {}
         """Bare requests by method and path as called."""
         self.sink = ReplySink()
@@ -110,20 +74,9 @@ class Target:
             )
         return rules
 
-    def series(self, kind: str) -> TimedSink:
-        """The series of dns, connect, tls or pool_wait, in the phase of this moment."""
-        return self.worker.recorder.timed(
-            SeriesKey(
-                kind=kind,
-                scenario=self.labels.scenario,
-                session=self.labels.session,
-                service=self.name,
-            )
-        )
-
     def count_unsolicited(self) -> None:
         """A connection was dropped because of bytes that no request had asked for."""
-        self.worker.recorder.count(
+        self.network.recorder.count(
             SeriesKey(
                 kind="counter",
                 unit="count",
@@ -133,29 +86,6 @@ class Target:
                 name="unsolicited_bytes",
             ),
             1,
-        )
-
-    def elsewhere(self, address: Origin) -> ResolvedService:
-        """A service for an origin that is not configured: these limits, but no header,
-        credential or TLS setting, all of which belong to this origin."""
-        return ResolvedService(
-            **{
-                name: getattr(self.service, name)
-                for name in (
-                    "timeout_s",
-                    "connect_timeout_s",
-                    "tls_timeout_s",
-                    "first_byte_timeout_s",
-                    "max_connections",
-                    "max_header_bytes",
-                    "max_headers",
-                    "max_body_bytes",
-                    "max_decoded_bytes",
-                    "max_redirects",
-                )
-            },
-            name=str(address),
-            base_url=str(address),
         )
 
 
@@ -178,18 +108,3 @@ class ServiceState:
     def base_url(self) -> str:
         """Base URL as configured."""
         return self.target.service.base_url
-
-
-def _fields(service: ResolvedService, address: Origin) -> HeaderFields:
-    fields: HeaderFields = {
-        "host": ("Host", address.host_header),
-        "user-agent": ("User-Agent", USER_AGENT),
-        "accept": ("Accept", "*/*"),
-    }
-    what = f"the headers of service {visible(service.name)}"
-    if service.basic_auth is not None:
-        fields["authorization"] = ("Authorization", basic_credentials(service.basic_auth))
-    if service.bearer is not None:
-        fields["authorization"] = ("Authorization", bearer_credentials(service.bearer))
-    fields.update(header_fields(service.headers, what))
-    return fields

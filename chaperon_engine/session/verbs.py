@@ -21,8 +21,8 @@ from chaperon_engine.actions.http import (
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.options import RequestOptions
 from chaperon_engine.http.response import Response
-from chaperon_engine.http.url import with_params
 from chaperon_engine.metrics.recorder import HttpSeries
+from chaperon_engine.net.url import with_params
 from chaperon_engine.session.labels import ServiceLabels
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Final
 
 from chaperon_engine.clock import now_ns
 from chaperon_engine.definition.resolved import ResolvedTest
-from chaperon_engine.http.ports import Labels
 from chaperon_engine.http.worker import HttpWorker
 from chaperon_engine.metrics.model import WARMUP, IterationCounts, SessionCounts
 from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.net.ports import Labels
 from chaperon_engine.session import LogBook
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.lifecycle import make_session

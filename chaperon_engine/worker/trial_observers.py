@@ -15,13 +15,14 @@ from chaperon_engine.definition.secrets import MASK, is_secret_name
 from chaperon_engine.errors import ActionError, InvalidRequest
 from chaperon_engine.http.client import HttpClient
 from chaperon_engine.http.options import RequestOptions
-from chaperon_engine.http.ports import HttpSink, Labels, RecorderPort
+from chaperon_engine.http.ports import HttpSink
 from chaperon_engine.http.response import Response
 from chaperon_engine.http.service import ServiceState
 from chaperon_engine.http.worker import HttpWorker
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import ExceptionGroup
 from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.net.ports import Labels, RecorderPort
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.worker.trial_events import (

@@ -208,7 +208,7 @@ async def test_an_unknown_name(harness: Harness, monkeypatch: pytest.MonkeyPatch
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     harness.add("target", "http://nowhere.invalid")
-    resolver = harness.worker.resolver
+    resolver = harness.worker.network.resolver
 
     class Loop:
         getaddrinfo = staticmethod(fails)
@@ -244,7 +244,7 @@ async def test_names_are_asked_for_once_and_all_addresses_tried(
         time = staticmethod(time.monotonic)
         create_task = staticmethod(asyncio.create_task)
 
-    monkeypatch.setattr(harness.worker.resolver, "_loop", Loop())
+    monkeypatch.setattr(harness.worker.network.resolver, "_loop", Loop())
     # Nobody listens on 127.0.0.2: the second address answers.
     await asyncio.gather(*(harness.call() for _ in range(4)))
     await harness.call()
@@ -302,7 +302,7 @@ async def test_limits_of_this_machine_are_not_blamed_on_the_target(
         raise OSError(number, "mocked")
 
     harness.add("target", "http://127.0.0.1:1")
-    monkeypatch.setattr("chaperon_engine.http.dial.socket.socket", fails)
+    monkeypatch.setattr("chaperon_engine.net.dial.socket.socket", fails)
     with pytest.raises(GeneratorExhausted) as error:
         await harness.call()
     monkeypatch.undo()

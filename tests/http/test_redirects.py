@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from chaperon_engine.errors import RedirectError
-from chaperon_engine.http.cookies import MAX_COOKIES, CookieJar
 from chaperon_engine.http.redirect import next_hop
-from chaperon_engine.http.url import Origin
+from chaperon_engine.net.cookies import MAX_COOKIES, CookieJar
+from chaperon_engine.net.url import Origin
 from tests.http.conftest import Harness, Request, Servers, ok
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chaperon_engine.errors import InvalidRequest, TotalTimeout
 from chaperon_engine.http import FilePart
-from chaperon_engine.http.url import Origin, encode_path, split_url
+from chaperon_engine.net.url import Origin, encode_path, split_url
 from tests.http.conftest import Harness, Server, Servers, ok, read_request
 
 FORM = "application/x-www-form-urlencoded"

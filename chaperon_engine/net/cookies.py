@@ -16,7 +16,7 @@ from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.text import visible
 
 if TYPE_CHECKING:
-    from chaperon_engine.http.url import Origin
+    from chaperon_engine.net.url import Origin
 
 MAX_COOKIES = 300
 """In one session; the oldest goes first."""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
 import idna
 
 from chaperon_engine.errors import InvalidRequest
-from chaperon_engine.http.options import Fields
 from chaperon_engine.text import visible
+
+Fields = Mapping[str, Any] | Sequence[tuple[str, Any]]
+"""Names and values; a list as a value repeats the name, None leaves it out."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
