@@ -32,6 +32,12 @@ if TYPE_CHECKING:
         recover,
         run,
     )
+    from chaperon_engine.client.queue import (
+        QueueClient,
+        QueuedTest,
+        QueueEntry,
+        QueueUnavailable,
+    )
     from chaperon_engine.client.trial import TrialEvent, trial
     from chaperon_engine.clock import Clock, SystemClock
     from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service, Tls
@@ -148,6 +154,7 @@ _HOMES: dict[str, str] = {
         "export_formats export_report final_report launch list_runs load_report load_window "
         "prune_runs recover run"
     ),
+    "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
     "clock": "Clock SystemClock",
@@ -237,6 +244,10 @@ __all__ = [
     "Population",
     "PopulationPlan",
     "ProtocolViolation",
+    "QueueClient",
+    "QueueEntry",
+    "QueueUnavailable",
+    "QueuedTest",
     "RedirectError",
     "Report",
     "ReportCheck",
