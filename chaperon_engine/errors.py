@@ -24,7 +24,9 @@ ChaperonError
 │   ├── ActionCancelled           cancelled (the scenario cancelled the call), origin scenario
 │   ├── GeneratorExhausted        generator_ports, generator_descriptors, generator_memory,
 │   │                             origin generator
-│   └── CheckedTimeout            timeout (a wait in the scenario that ran out), origin scenario
+│   ├── CheckedTimeout            timeout (a wait in the scenario that ran out), origin scenario
+│   └── ScheduleFailed            schedule_failed, schedule_refused, schedule_lost,
+│                                 origin scenario
 └── EngineError                   the run cannot go on, or a peer process broke the protocol
 
 Two more are control flow and derive from BaseException, so that an `except Exception` in a
@@ -221,6 +223,17 @@ class GeneratorExhausted(ActionError):
     ):
         super().__init__(message)
         self.code = code
+
+
+class ScheduleFailed(ActionError):
+    """A scheduled scenario failed, was not begun, or was lost with its worker; `code` says which."""
+
+    code = "schedule"
+    origin = "scenario"
+
+    def __init__(self, kind: Literal["failed", "refused", "lost"], message: str):
+        super().__init__(message)
+        self.code = f"schedule_{kind}"
 
 
 class SessionRefused(BaseException):

@@ -189,6 +189,8 @@ class WorkerState:
     killed: bool = False
     failure: str = ""
     """What it said of itself, or what was wrong with what it sent, before it was killed."""
+    is_idle: bool = False
+    """Its own sessions have ended."""
     had_last_frame: bool = False
     refused_all: bool = False
     """No session of it passed `init`."""

@@ -11,6 +11,9 @@ kill       some seconds after the abort: SIGKILL
 A worker that answers no ping hangs: it is located, and killed after a time, at the latest when the
 run would be aborted because of it alone; the run goes on.
 
+A worker whose own sessions have ended stays for what other workers' sessions schedule, until all
+are idle and nothing is placed any more: Release. `placing` decides where.
+
 Times are monotonic seconds; `start_ns` is on the same clock.
 """
 
@@ -38,17 +41,23 @@ from chaperon_engine.coordinator.events import (
     WorkerIsLost,
     WorkerState,
 )
+from chaperon_engine.coordinator.placing import Placements
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     FromWorker,
     Ping,
+    Placed,
     Pong,
+    Release,
+    Schedule,
     Start,
     StopLoad,
+    Withdraw,
     WorkerDone,
     WorkerFailed,
     WorkerFrame,
+    WorkerIdle,
     WorkerReady,
 )
 from chaperon_engine.text import visible
@@ -78,6 +87,8 @@ class RunState:
         self.stopped_at: float | None = None
         """When iterations stopped starting for another reason than the plan."""
         self.aborted_at: float | None = None
+        self._placements = Placements(workers)
+        self._is_released = False
         self._began_at = now
         self._seen_at = now
         self._located: set[int] = set()
@@ -108,7 +119,7 @@ class RunState:
                 actions = self._stop(by, now)
             case AbortAsked(by):
                 actions = self._abort(by, now)
-        return actions + self._finish_if_over()
+        return actions + self._release_if_idle() + self._finish_if_over()
 
     # what workers say
 
@@ -116,7 +127,7 @@ class RunState:
         if not worker.alive:
             return []
         worker.heard_at = now
-        if self.state == "starting" and isinstance(message, WorkerFrame | WorkerDone):
+        if self.state == "starting" and not isinstance(message, WorkerReady | WorkerFailed | Pong):
             return self._refuse(f"worker {worker.number} spoke before the load", False)
         match message:
             case WorkerReady(pid=pid, core=core):
@@ -138,7 +149,26 @@ class RunState:
                 worker.refused_all = refused_all
                 worker.state = "done"
                 worker.hung_at = None
+                return [*self._placements.gone(worker.number, "ended before it")]
+            case WorkerIdle():
+                worker.is_idle = True
                 return []
+            case Schedule(request=request, what=what):
+                able = [each.number for each in self.workers if each.state == "running"]
+                ending = "the run is ending" if self.stopped_at is not None else ""
+                return [*self._placements.ask(worker.number, request, what, able, ending)]
+            case Withdraw(request=request):
+                return [*self._placements.withdrawn(worker.number, request)]
+            case Placed(placement=placement, outcome=outcome):
+                return [*self._placements.ended(worker.number, placement, outcome)]
+
+    def _release_if_idle(self) -> list[Action]:
+        """Once nobody can ask for anything any more, workers need not stay."""
+        alive = [worker for worker in self.workers if worker.alive]
+        if self._is_released or len(self._placements) or not all(each.is_idle for each in alive):
+            return []
+        self._is_released = True
+        return [Send(worker.number, Release()) for worker in alive]
 
     def _start_if_ready(self, now: float) -> list[Action]:
         if any(worker.state != "ready" for worker in self.workers):
@@ -167,8 +197,9 @@ class RunState:
         return [RefuseRun(text, user_error), *self._kill_all()]
 
     def _exited(self, worker: WorkerState, how: str) -> list[Action]:
-        if worker.had_last_frame:
+        if worker.alive and worker.had_last_frame:
             worker.state = "done"
+            return [*self._placements.gone(worker.number, "ended before it")]
         if not worker.alive:
             return []
         if self.state == "starting":
@@ -188,6 +219,7 @@ class RunState:
         return [
             WorkerIsLost(worker.number, note),
             Say("error", f"worker {worker.number} was lost: {note}; the run goes on without it"),
+            *self._placements.gone(worker.number, f"was lost: {note}"),
         ]
 
     # time

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from chaperon_engine.definition.scheduled import ScheduledOutcome, ScheduledScenario
 from chaperon_engine.metrics.model import Frame, SeriesKey
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 
@@ -66,6 +67,31 @@ class Ping(Message, frozen=True, kw_only=True):
     number: int
 
 
+class Place(Message, frozen=True, kw_only=True):
+    """Run a scenario for a session of some worker. Answered by Placed."""
+
+    placement: int
+    """Number of it, unique in the run."""
+    what: ScheduledScenario
+
+
+class EndPlacement(Message, frozen=True, kw_only=True):
+    """Nobody waits for this one any more: cancel it. Answered by Placed all the same."""
+
+    placement: int
+
+
+class Scheduled(Message, frozen=True, kw_only=True):
+    """Answer to Schedule."""
+
+    request: int
+    outcome: ScheduledOutcome
+
+
+class Release(Message, frozen=True, kw_only=True):
+    """All workers are idle and nothing will be placed any more: send the last frame, exit."""
+
+
 # worker -> coordinator
 
 
@@ -95,14 +121,60 @@ class Pong(Message, frozen=True, kw_only=True):
     number: int
 
 
+class Schedule(Message, frozen=True, kw_only=True):
+    """A session wants a scenario run on some worker. Answered by Scheduled, unless withdrawn."""
+
+    request: int
+    """Number of it, unique in this worker."""
+    what: ScheduledScenario
+
+
+class Withdraw(Message, frozen=True, kw_only=True):
+    """The session that asked has ended or waits no longer."""
+
+    request: int
+
+
+class Placed(Message, frozen=True, kw_only=True):
+    """A placement has ended."""
+
+    placement: int
+    outcome: ScheduledOutcome
+
+
+class WorkerIdle(Message, frozen=True, kw_only=True):
+    """All sessions of this worker's share have ended; it goes on for placements until Release."""
+
+
 class WorkerDone(Message, frozen=True, kw_only=True):
     """After the last frame; the worker exits."""
 
     no_session_passed_init: bool = False
 
 
-ToWorker = Prepare | Start | AcceptedSeries | StopLoad | AbortLoad | Ping
-FromWorker = WorkerReady | WorkerFailed | WorkerFrame | Pong | WorkerDone
+ToWorker = (
+    Prepare
+    | Start
+    | AcceptedSeries
+    | StopLoad
+    | AbortLoad
+    | Ping
+    | Place
+    | EndPlacement
+    | Scheduled
+    | Release
+)
+FromWorker = (
+    WorkerReady
+    | WorkerFailed
+    | WorkerFrame
+    | Pong
+    | Schedule
+    | Withdraw
+    | Placed
+    | WorkerIdle
+    | WorkerDone
+)
 
 
 # client -> engine
