@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop, sleep
+from asyncio import Future, get_running_loop, sleep
+from asyncio import wait as wait_for_any
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chaperon_engine.actions.call import SessionFunction, call
 
 if TYPE_CHECKING:
     from chaperon_engine.session import Session
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -52,14 +55,24 @@ class Periodics:
                 return
             due = entry.due
             await sleep(max(due - time(), 0.0))
-            if entry.due == due:  # No other wait of this session has taken the call.
-                missed = int((time() - due) / entry.period_s)
-                entry.due = due + (missed + 1) * entry.period_s
-                entry.is_running = True
-                try:
-                    await call(session, entry.function, entry.args)
-                finally:
-                    entry.is_running = False
+            await _call_if_due(session, entry, due)
+
+    async def until(self, session: Session, future: Future[T]) -> T:
+        """As `wait`, until a future is done; its result. It is cancelled when this fails."""
+        time = get_running_loop().time
+        try:
+            while not future.done():
+                entry = self._next(time())
+                if entry is None:
+                    break
+                due = entry.due
+                await wait_for_any((future,), timeout=max(due - time(), 0.0))
+                if not future.done():
+                    await _call_if_due(session, entry, due)
+            return await future
+        except BaseException:
+            future.cancel()
+            raise
 
     def _next(self, now: float) -> _Periodic | None:
         """Which is due next; those that run at this moment may wait themselves."""
@@ -67,3 +80,15 @@ class Periodics:
         for entry in waiting:
             entry.due = entry.due or now + entry.period_s
         return min(waiting, key=lambda entry: entry.due, default=None)
+
+
+async def _call_if_due(session: Session, entry: _Periodic, due: float) -> None:
+    if entry.due != due:
+        return  # Another wait of this session has taken the call.
+    missed = int((get_running_loop().time() - due) / entry.period_s)
+    entry.due = due + (missed + 1) * entry.period_s
+    entry.is_running = True
+    try:
+        await call(session, entry.function, entry.args)
+    finally:
+        entry.is_running = False

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from chaperon_engine.actions.every import Periodics
 from chaperon_engine.errors import MissingConfig
 from chaperon_engine.http.client import HttpClient
-from chaperon_engine.net.cookies import CookieJar
 from chaperon_engine.http.service import ServiceState
+from chaperon_engine.net.cookies import CookieJar
 from chaperon_engine.session.assigned import Assigned
 from chaperon_engine.session.context import UNMEASURED, PopulationContext
 from chaperon_engine.session.kept import Kept

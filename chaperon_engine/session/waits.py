@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import sleep
-from collections.abc import Coroutine
-from typing import Any
+from asyncio import Future, sleep
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 from chaperon_engine.actions.call import SessionFunction
 from chaperon_engine.actions.delay import Wait, random_wait_s, wait_s
@@ -13,9 +13,11 @@ from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.session.core import SessionCore
 from chaperon_engine.units import Duration
 
+T = TypeVar("T")
+
 
 class Waits(SessionCore):
-    """Delays; `every` runs during them."""
+    """Delays; and `every`, which runs in all waits of a session."""
 
     __slots__ = ()
 
@@ -31,8 +33,11 @@ class Waits(SessionCore):
         return self._wait(random_wait_s(duration, self))
 
     def every(self, period: Duration, function: SessionFunction, *args: Any) -> None:
-        """From now on call a function periodically while the session waits in `delay` or
-        `random_delay`; as the config key `interval`. The same function again replaces it."""
+        """From now on call a function periodically while the session waits: in delays, for its
+        children, for signals and for messages. As the config key `interval`.
+
+        The same function again replaces it. Children have periodic functions of their own only.
+        """
         period_s = wait_s(period, self, "period")
         if period_s <= 0:
             raise InvalidRequest(f"period must be more than zero seconds, not {period!r}")
@@ -44,3 +49,13 @@ class Waits(SessionCore):
         if self._periodics is None:
             return sleep(pause_s)
         return self._periodics.wait(self._session, pause_s)
+
+    def _waiting(self, future: Future[T]) -> Awaitable[T]:
+        """What to await in place of `future`, so that `every` runs meanwhile.
+
+        As with the future itself, who is cancelled in it cancels the future; so does a periodic
+        function that raises.
+        """
+        if self._periodics is None:
+            return future
+        return self._periodics.until(self._session, future)
