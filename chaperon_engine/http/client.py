@@ -38,8 +38,8 @@ _MAX_FOREIGN = 32
 class HttpClient:
     """Sends the requests of one session. Concurrent calls are legal: each has a connection."""
 
-    __slots__ = ("_closed", "_foreign", "_jar", "_labels", "_services", "_states", "_worker",
-                 "series_for")  # fmt: skip
+    __slots__ = ("_borrows", "_closed", "_foreign", "_jar", "_labels", "_services", "_states",
+                 "_worker", "series_for")  # fmt: skip
 
     def __init__(
         self, worker: HttpWorker, services: Mapping[str, ResolvedService], labels: Labels
@@ -52,8 +52,28 @@ class HttpClient:
         """Services made for origins that are not configured, by origin."""
         self._jar: CookieJar | None = None
         self._closed = False
+        self._borrows = False
+        """Its connections are another client's."""
         self.series_for: SeriesFor | None = None
         """Series of redirect hops, where a call does not say; None: as the first request."""
+
+    def fork(self) -> HttpClient:
+        """A client with a copy of the cookies that sends over the connections of this one.
+
+        Closing it leaves them alone. Close it before this one.
+        """
+        twin = self._twin()
+        twin._borrows = True
+        if self._foreign is None:
+            self._foreign = {}
+        twin._foreign = self._foreign
+        twin._states = self._states
+        twin._jar = self._jar.copy() if self._jar is not None and self._jar.count else None
+        twin.series_for = self.series_for
+        return twin
+
+    def _twin(self) -> HttpClient:
+        return HttpClient(self._worker, self._services, self._labels)
 
     def service(self, name: str) -> ServiceState:
         """A configured service. Raises KeyError; InvalidRequest or UserError for bad settings."""
@@ -253,6 +273,8 @@ class HttpClient:
             raise InvalidRequest("the session has ended; its connections are closed")
 
     def _drop_connections(self) -> None:
+        if self._borrows:
+            return
         states = [*self._states.values(), *(self._foreign or {}).values()]
         for state in states:
             if state.target.service.pool == "session":

@@ -204,6 +204,11 @@ class ObservedClient(HttpClient):
         observer.response(number, response)
         return response
 
+    def _twin(self) -> HttpClient:
+        twin = ObservedClient(self._worker, self._services, self._labels)
+        twin._observer = self._observer
+        return twin
+
 
 class ObservedHttp(HttpWorker):
     """Makes observed clients."""
