@@ -1,51 +1,33 @@
-"""Config in layers: checks what people write at one place, and merges the places; last wins.
+"""Reads one place of config: checks every key and value, and notes each problem with its place.
 
-built-in < `default_config` < `Service` < population's config < `--config FILE` < `--set`. The
-keyword of a call, which wins over all, is the session's business.
+Knows the meaning of keys; `layers` knows who wins over whom.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from chaperon_engine.definition.confine import inside
+from chaperon_engine.definition.layers import (
+    Layer,
+    Level,
+    PopulationLayer,
+    Settings,
+    deep_merge,
+)
 from chaperon_engine.definition.problems import Place, Problems, did_you_mean, listed, nearest
 from chaperon_engine.definition.settings import (
     INSECURE,
     POPULATION_FIELDS,
     SERVICE_SETTINGS,
     SETTINGS,
-    Setting,
+    TLS_FILES,
 )
 from chaperon_engine.text import visible
-
-Level = Literal["test", "population", "launch"]
-"""Where a layer stands: `default_config`, a population's config, or given at launch."""
-
-DEFAULT_SERVICE = "default"
-"""Name of the service that a bare `base_url` makes in a file without services."""
-
-
-@dataclass
-class Layer:
-    """What one place says, checked and typed."""
-
-    general: dict[str, Any] = field(default_factory=dict)
-    """Our settings by name. Those of services hold for all of them."""
-    services: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of single services."""
-    populations: dict[str, PopulationLayer] = field(default_factory=dict)
-    own: dict[str, Any] = field(default_factory=dict)
-    """The user's own keys."""
-
-
-@dataclass
-class PopulationLayer:
-    """What a launch layer says about one population."""
-
-    fields: dict[str, Any] = field(default_factory=dict)
-    config: Layer = field(default_factory=Layer)
 
 
 @dataclass(frozen=True)
@@ -54,54 +36,6 @@ class Known:
 
     services: Sequence[str]
     populations: Sequence[str] = ()
-
-
-def deep_merge(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A new table: tables are merged key by key, everything else of `over` replaces."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = deep_merge(below, value)
-        elif isinstance(value, Mapping):
-            merged[key] = deep_merge({}, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Typed settings merged: headers ignoring case, TLS field by field, one kind of credentials."""
-    merged = dict(base)
-    for name, value in over.items():
-        if name == "headers":
-            merged[name] = _merge_headers(merged.get(name, {}), value)
-        elif name == "tls":
-            merged[name] = {**merged.get(name, {}), **value}
-        else:
-            merged[name] = value
-            if name in ("basic_auth", "bearer"):
-                merged.pop("bearer" if name == "basic_auth" else "basic_auth", None)
-    return merged
-
-
-def _merge_headers(base: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    replaced = {name.lower() for name in over}
-    return {name: value for name, value in base.items() if name.lower() not in replaced} | dict(
-        over
-    )
-
-
-def service_names(declared: Sequence[str], raws: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The services of a test: the declared ones, else the first table of services in the config,
-    else one called `default`."""
-    if declared:
-        return list(declared)
-    for raw in raws:
-        services = raw.get("services")
-        if isinstance(services, Mapping) and services:
-            return [str(name) for name in services]
-    return [DEFAULT_SERVICE]
 
 
 class LayerReader:
@@ -114,64 +48,74 @@ class LayerReader:
     def read(self, raw: object, place: Place, level: Level) -> Layer:
         """Check and type one table."""
         layer = Layer()
-        if not isinstance(raw, Mapping):
-            kind = type(raw).__name__
-            self._problems.add(f"{place.label} must be a table of settings, not {kind}", place)
-            return layer
-        for key, value in raw.items():
+        table = self._table(raw, place.label, "settings", place)
+        for key, value in table.items():
             if value is None:
                 continue
+            here = place.at(key)
             if key == "config":
-                self._read_own(layer, value, place)
+                own = self._table(value, f"config in {place.label}", "your own keys", here)
+                layer.own = deep_merge({}, own)
             elif key == "services":
-                self._read_services(layer, value, place)
+                self._read_services(layer, value, here)
             elif key == "populations":
-                self._read_populations(layer, value, place, level)
+                self._read_populations(layer, value, here, level)
             elif key == "http":
-                self._read_http(layer, raw, value, place)
+                self._read_http(layer, table, here)
             elif key == "base_url":
-                self._read_base_url(layer, value, place)
+                self._read_base_url(layer, value, here)
             elif key == INSECURE or key in SETTINGS:
                 if key in SETTINGS and SETTINGS[key].scope == "test" and level == "population":
                     self._problems.add(
                         f"{key} in {place.label} holds for the whole load test; "
                         "put it into default_config",
-                        place,
+                        here,
                     )
                 else:
-                    self._read_setting(layer.general, key, value, f"{key} in {place.label}", place)
+                    self._read_setting(layer.general, key, value, f"{key} in {place.label}", here)
             else:
-                self._unknown(key, place, level)
+                self._unknown(key, here, level)
         self._check_credentials(layer.general, place.label, place)
         return layer
 
-    def service(self, raw: Mapping[str, Any], label: str, place: Place) -> dict[str, Any]:
+    def service(self, raw: Mapping[str, Any], label: str, place: Place) -> Settings:
         """Check and type the settings of one service; `label` as in `timeout of <label>`."""
-        settings: dict[str, Any] = {}
+        settings = Settings()
         known = [*SERVICE_SETTINGS, INSECURE]
         for key, value in raw.items():
             if value is None:
                 continue
+            here = place.at(key)
             if key in SETTINGS and key not in known:
                 self._problems.add(
-                    f"{key} of {label} is no setting of a service; put it beside 'services'", place
+                    f"{key} of {label} is no setting of a service; put it beside 'services'", here
                 )
-                continue
-            if key not in known:
+            elif key not in known:
                 name = visible(key, 80)
                 hint = did_you_mean(str(key), known)
-                self._problems.add(f"unknown setting '{name}' of {label}{hint}", place)
-                continue
-            self._read_setting(settings, key, value, f"{key} of {label}", place)
+                self._problems.add(f"unknown setting '{name}' of {label}{hint}", here)
+            else:
+                self._read_setting(settings, key, value, f"{key} of {label}", here)
         self._check_credentials(settings, label, place)
         return settings
 
-    def _check_credentials(self, settings: dict[str, Any], label: str, place: Place) -> None:
+    def _table(self, value: object, what: str, of: str, place: Place) -> Mapping[Any, Any]:
+        """`value` when it is a table; otherwise an empty one, and a problem noted."""
+        if isinstance(value, Mapping):
+            return value
+        kind = type(value).__name__
+        self._problems.add(f"{what} must be a table of {of}, not {kind}", place)
+        return {}
+
+    def _check_credentials(self, settings: Settings, label: str, place: Place) -> None:
         if "basic_auth" in settings and "bearer" in settings:
-            self._problems.add(f"{label} has both basic_auth and bearer; keep one of them", place)
+            self._problems.add(
+                f"{label} has both basic_auth and bearer; keep one of them",
+                settings.places.get("bearer", place),
+            )
 
     def _read_setting(
-        self, into: dict[str, Any], key: str, value: object, what: str, place: Place
+        self, into: Settings, key: str, value: object, what: str, place: Place
     ) -> None:
         if key == INSECURE:
             key, value = "tls", {"insecure": value}
@@ -179,40 +123,36 @@ class LayerReader:
         typed = self._problems.typed(place, SETTINGS[key].kind, value, what)
         if typed is None:
             return
-        if key in ("basic_auth", "bearer"):
-            into[key] = typed
-        else:
-            into.update(merge_settings({key: into[key]} if key in into else {}, {key: typed}))
+        if key == "tls" and place.within is not None:
+            self._check_files(typed, what, place, place.within)
+        into.put(key, typed, place)
 
-    def _read_own(self, layer: Layer, value: object, place: Place) -> None:
-        if isinstance(value, Mapping):
-            layer.own = deep_merge({}, value)
-            return
-        kind = type(value).__name__
-        self._problems.add(
-            f"config in {place.label} must be a table of your own keys, not {kind}", place
-        )
+    def _check_files(self, tls: Mapping[str, Any], what: str, place: Place, folder: Path) -> None:
+        for key in TLS_FILES:
+            name = tls.get(key)
+            if name is not None and inside(folder, os.path.expanduser(name)) is None:
+                self._problems.add(
+                    f"{key} of {what} must lie in the folder of the load test, {folder}, for it "
+                    "is plain data; name other files at the launch, with --set or --config",
+                    place.at(key),
+                )
 
-    def _read_http(self, layer: Layer, raw: Mapping[str, Any], value: object, place: Place) -> None:
-        if not isinstance(value, Mapping):
-            kind = type(value).__name__
-            self._problems.add(
-                f"http in {place.label} must be a table of connection settings, not {kind}", place
-            )
-            return
-        for key in value:
-            if key in raw and key not in ("headers", "tls"):
+    def _read_http(self, layer: Layer, beside: Mapping[Any, Any], place: Place) -> None:
+        label = f"http in {place.label}"
+        table = self._table(beside["http"], label, "connection settings", place)
+        for key in table:
+            if key in beside and key not in ("headers", "tls"):
                 self._problems.add(
                     f"{key} stands twice in {place.label}, also as http.{key}; keep one of them",
-                    place,
+                    place.at(key),
                 )
-        settings = {key: item for key, item in value.items() if key != "base_url"}
-        if "base_url" in value:
+        if "base_url" in table:
             self._problems.add(
-                f"base_url in {place.label} stands below http; it belongs beside it", place
+                f"base_url in {place.label} stands below http; it belongs beside it",
+                place.at("base_url"),
             )
-        read = self.service(settings, f"http in {place.label}", place)
-        layer.general = merge_settings(read, layer.general)
+        settings = {key: item for key, item in table.items() if key != "base_url"}
+        layer.general = self.service(settings, label, place).merged(layer.general)
 
     def _read_base_url(self, layer: Layer, value: object, place: Place) -> None:
         services = self._known.services
@@ -223,30 +163,22 @@ class LayerReader:
                 place,
             )
             return
-        settings = layer.services.setdefault(services[0], {})
+        settings = layer.services.setdefault(services[0], Settings())
         self._read_setting(settings, "base_url", value, f"base_url in {place.label}", place)
 
     def _read_services(self, layer: Layer, value: object, place: Place) -> None:
-        if not isinstance(value, Mapping):
-            kind = type(value).__name__
-            self._problems.add(
-                f"services in {place.label} must be a table of services, not {kind}", place
-            )
-            return
-        for name, raw in value.items():
+        table = self._table(value, f"services in {place.label}", "services", place)
+        for name, raw in table.items():
+            here = place.at(name)
             if name not in self._known.services:
                 shown = visible(name, 80)
                 hint = did_you_mean(str(name), self._known.services)
-                self._problems.add(f"unknown service '{shown}' in {place.label}{hint}", place)
+                self._problems.add(f"unknown service '{shown}' in {place.label}{hint}", here)
                 continue
-            table = {"base_url": raw} if isinstance(raw, str) else raw
             label = f"services.{name} in {place.label}"
-            if not isinstance(table, Mapping):
-                kind = type(raw).__name__
-                self._problems.add(f"{label} must be a table of settings, not {kind}", place)
-                continue
-            read = self.service(table, label, place)
-            layer.services[name] = merge_settings(layer.services.get(name, {}), read)
+            service = {"base_url": raw} if isinstance(raw, str) else raw
+            read = self.service(self._table(service, label, "settings", here), label, here)
+            layer.services[name] = layer.services.get(name, Settings()).merged(read)
 
     def _read_populations(self, layer: Layer, value: object, place: Place, level: Level) -> None:
         if level != "launch":
@@ -256,42 +188,48 @@ class LayerReader:
                 place,
             )
             return
-        if not isinstance(value, Mapping):
-            kind = type(value).__name__
-            self._problems.add(
-                f"populations in {place.label} must be a table of populations, not {kind}", place
-            )
-            return
-        for name, raw in value.items():
-            label = f"populations.{name} in {place.label}"
+        table = self._table(value, f"populations in {place.label}", "populations", place)
+        for name, raw in table.items():
+            here = place.at(name)
             if name not in self._known.populations:
                 shown = visible(name, 80)
                 hint = did_you_mean(str(name), self._known.populations)
-                self._problems.add(f"unknown population '{shown}' in {place.label}{hint}", place)
-            elif not isinstance(raw, Mapping):
-                kind = type(raw).__name__
-                self._problems.add(f"{label} must be a table of settings, not {kind}", place)
-            else:
-                layer.populations[name] = self._population(raw, label, place)
+                self._problems.add(f"unknown population '{shown}' in {place.label}{hint}", here)
+                continue
+            label = f"populations.{name} in {place.label}"
+            layer.populations[name] = self._population(
+                self._table(raw, label, "settings", here), label, here
+            )
 
-    def _population(self, raw: Mapping[str, Any], label: str, place: Place) -> PopulationLayer:
+    def _population(self, raw: Mapping[Any, Any], label: str, place: Place) -> PopulationLayer:
         result = PopulationLayer()
         for key, value in raw.items():
             if value is None:
                 continue
+            here = place.at(key)
             if key == "config":
-                inner = Place(f"{label.replace(' in ', '.config in ', 1)}", place.path, place.line)
+                inner = here.called(label.replace(" in ", ".config in ", 1))
                 result.config = self.read(value, inner, "population")
             elif key in POPULATION_FIELDS:
-                typed = self._problems.typed(
-                    place, POPULATION_FIELDS[key], value, f"{key} of {label}"
-                )
-                if typed is not None:
-                    result.fields[key] = typed
+                self._read_field(result.fields, key, value, label, here)
             else:
                 hint = did_you_mean(str(key), [*POPULATION_FIELDS, "config"])
-                self._problems.add(f"unknown setting '{visible(key, 80)}' of {label}{hint}", place)
+                self._problems.add(f"unknown setting '{visible(key, 80)}' of {label}{hint}", here)
         return result
+
+    def population_fields(self, given: Mapping[str, Any], label: str, place: Place) -> Settings:
+        """Check and type the load profile of one population: some of POPULATION_FIELDS."""
+        fields = Settings()
+        for key, value in given.items():
+            self._read_field(fields, key, value, label, place.at(key))
+        return fields
+
+    def _read_field(
+        self, into: Settings, key: str, value: object, label: str, place: Place
+    ) -> None:
+        typed = self._problems.typed(place, POPULATION_FIELDS[key], value, f"{key} of {label}")
+        if typed is not None:
+            into.put(key, typed, place)
 
     def _unknown(self, key: object, place: Place, level: Level) -> None:
         name = visible(key, 80)
@@ -303,8 +241,3 @@ class LayerReader:
             f"unknown setting '{name}' in {place.label}{hint} Your own keys go below 'config'.",
             place,
         )
-
-
-def of_scope(values: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """Those of `values` whose key is in `settings`."""
-    return {name: value for name, value in values.items() if name in settings}

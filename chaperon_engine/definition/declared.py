@@ -9,13 +9,13 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from chaperon_engine.definition import kinds
 from chaperon_engine.definition.config import Known, LayerReader
+from chaperon_engine.definition.layers import Settings
 from chaperon_engine.definition.loader import line_of
 from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service
 from chaperon_engine.definition.problems import Place, Problems
@@ -30,11 +30,11 @@ class DeclaredPopulation:
 
     scenario: type[Scenario]
     name: str | None
-    fields: dict[str, Any]
+    fields: Settings
     """Those of `settings.POPULATION_FIELDS` that are given."""
     config: object
-    label: str
-    """Words for sentences, as in `the config of <label>`."""
+    place: Place
+    """Its label is as in `the config of <label>`."""
 
 
 @dataclass
@@ -42,11 +42,14 @@ class Declared:
     """A load test as written in the user's file."""
 
     name: str
-    file: Path
+    file: Path | None
+    """None for plain data that came with the launch."""
+    folder: Path
+    """Files named in settings are relative to it."""
     place: Place
-    """Of the class; its label is the load test's name."""
+    """Of the class or of the whole data; its label names it."""
     doc: str = ""
-    services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    services: dict[str, Settings] = field(default_factory=dict)
     """Typed service settings by name."""
     populations: list[DeclaredPopulation] = field(default_factory=list)
     default_config: object = field(default_factory=dict)
@@ -63,6 +66,7 @@ def from_load_test(found: type[LoadTest], file: Path, problems: Problems) -> Dec
     declared = Declared(
         name=name,
         file=file,
+        folder=file.parent,
         place=place,
         doc=first_paragraph(found),
         default_config=found.default_config,
@@ -94,6 +98,7 @@ def from_scenario(found: type[Scenario], file: Path, problems: Problems) -> Decl
     return Declared(
         name=found.__name__,
         file=file,
+        folder=file.parent,
         place=place,
         doc=first_paragraph(found),
         populations=[population] if population is not None else [],
@@ -101,8 +106,9 @@ def from_scenario(found: type[Scenario], file: Path, problems: Problems) -> Decl
     )
 
 
-def read_services(raw: object, place: Place, problems: Problems) -> dict[str, dict[str, Any]]:
+def read_services(raw: object, place: Place, problems: Problems) -> dict[str, Settings]:
     """Typed settings of the `services` of a load test: `Service` objects, or tables as data."""
+    place = place.at("services")
     if not isinstance(raw, Mapping):
         problems.add(
             f"services of {place.label} must be a table of names and services, "
@@ -111,10 +117,11 @@ def read_services(raw: object, place: Place, problems: Problems) -> dict[str, di
         )
         return {}
     reader = LayerReader(Known(services=()), problems)
-    services: dict[str, dict[str, Any]] = {}
+    services: dict[str, Settings] = {}
     for name, service in raw.items():
+        here = place.at(name)
         label = f"services.{visible(name, 80)} of {place.label}"
-        checked = problems.typed(place, kinds.label, name, f"the name of {label}")
+        checked = problems.typed(here, kinds.label, name, f"the name of {label}")
         if checked is None:
             continue
         if isinstance(service, Service):
@@ -129,10 +136,10 @@ def read_services(raw: object, place: Place, problems: Problems) -> dict[str, di
             problems.add(
                 f"{label} must be a Service, not {type(service).__name__}; "
                 'write Service("http://HOST:PORT")',
-                place,
+                here,
             )
             continue
-        services[checked] = reader.service(table, label, place)
+        services[checked] = reader.service(table, label, here)
     return services
 
 
@@ -147,30 +154,24 @@ def from_population(
     name = population.name
     if name is not None:
         name = problems.typed(place, kinds.label, name, f"name of {label}")
+    given = {key: getattr(population, key) for key in POPULATION_FIELDS}
+    return declared_population(scenario, name, given, population.config, place, problems)
+
+
+def declared_population(
+    scenario: type[Scenario],
+    name: str | None,
+    given: Mapping[str, Any],
+    config: object,
+    place: Place,
+    problems: Problems,
+) -> DeclaredPopulation:
+    """A population with its load profile checked; what is None in `given` is not said."""
     label = f"population '{name or scenario.__name__}'"
-    given = {
-        key: getattr(population, key)
-        for key in POPULATION_FIELDS
-        if getattr(population, key) is not None
-    }
-    return DeclaredPopulation(
-        scenario=scenario,
-        name=name,
-        fields=read_fields(given, label, place, problems),
-        config=population.config,
-        label=label,
-    )
-
-
-def read_fields(
-    given: Mapping[str, Any], label: str, place: Place, problems: Problems
-) -> dict[str, Any]:
-    """Typed fields of a population; a wrong one is noted and left out."""
-    typed = {
-        key: problems.typed(place, POPULATION_FIELDS[key], value, f"{key} of {label}")
-        for key, value in given.items()
-    }
-    return {key: value for key, value in typed.items() if value is not None}
+    reader = LayerReader(Known(services=()), problems)
+    said = {key: value for key, value in given.items() if value is not None}
+    fields = reader.population_fields(said, label, place)
+    return DeclaredPopulation(scenario, name, fields, config, place.called(label))
 
 
 def read_scenario(
@@ -186,9 +187,10 @@ def read_scenario(
         problems.add(f"{label} is an object; write the class {name} without brackets", place)
         return None
     if not (isinstance(found, type) and issubclass(found, Scenario)):
-        shown = found.__name__ if isinstance(found, type) else kinds.shown(found)
         problems.add(
-            f"{label} must be a Scenario class, a list of them or a Population, not {shown}", place
+            f"{label} must be a Scenario class, a list of them or a Population, "
+            f"not {_described(found)}",
+            place,
         )
         return None
     _check_methods(found, place, problems)
@@ -198,7 +200,30 @@ def read_scenario(
 def place_of(found: type, file: Path) -> Place:
     """The place of a class; it may have come from another module than `file`."""
     source = getattr(sys.modules.get(found.__module__), "__file__", None)
-    return Place(found.__name__, Path(source) if source else file, partial(line_of, found))
+    path = Path(source) if source else file
+    return Place(found.__name__, path, lambda keys: line_of(found))
+
+
+def _described(found: object) -> str:
+    """What stands in place of a scenario; a class or function of people's own with its source."""
+    if inspect.isfunction(found):
+        return f"the function {found.__name__}{_source_of(found)}"
+    if isinstance(found, type):
+        is_own = found.__module__ not in sys.stdlib_module_names
+        return f"the class {found.__name__}{_source_of(found)}" if is_own else found.__name__
+    kind = type(found)
+    if kind.__module__ in sys.stdlib_module_names or isinstance(found, Population):
+        return kinds.shown(found)
+    return f"an object of {kind.__name__}{_source_of(kind)}"
+
+
+def _source_of(found: type | FunctionType) -> str:
+    """` (file.py:12)`, as much of it as is known."""
+    source = getattr(sys.modules.get(found.__module__), "__file__", None)
+    if source is None:
+        return ""
+    line = line_of(found)
+    return f" ({Path(source).name})" if line is None else f" ({Path(source).name}:{line})"
 
 
 def first_paragraph(found: type | ModuleType) -> str:

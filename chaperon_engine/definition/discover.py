@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaperon_engine.definition.plan import Entry
-from chaperon_engine.definition.sources import MAX_FILE_BYTES, read_table
+from chaperon_engine.definition.sources import MAX_FILE_BYTES, read_document
 from chaperon_engine.definition.syntax import read_source
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
@@ -131,7 +131,7 @@ def _data_entry(path: Path, file: str, origin: str) -> list[Entry]:
     """A load test as data; other data files that lie about are none of our business."""
     if b"scenario" not in _read(path, MAX_FILE_BYTES):
         return []
-    table = read_table(path, "the load test")
+    table = read_document(path, "the load test").table
     scenarios, services = table.get("scenarios"), table.get("services")
     if not isinstance(scenarios, list):
         return []

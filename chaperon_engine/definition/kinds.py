@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from chaperon_engine import units
 from chaperon_engine.definition.model import Tls
-from chaperon_engine.definition.problems import did_you_mean
+from chaperon_engine.definition.problems import WrongValue, did_you_mean
 from chaperon_engine.definition.resolved import Interval
+from chaperon_engine.definition.secrets import plain
 from chaperon_engine.text import visible
 
 Kind = Callable[[Any, str], Any]
@@ -29,8 +30,11 @@ TLS_FIELDS = tuple(field.name for field in fields(Tls))
 
 
 def shown(value: Any) -> str:
-    """A wrong value as it may stand in a sentence."""
-    return visible(repr(value), 80)
+    """A wrong value as it may stand in a sentence: text as written, objects by their class."""
+    if isinstance(value, str):
+        return f"'{visible(plain(value), 80)}'"
+    safe = plain(value)
+    return visible(safe if isinstance(safe, str) else repr(safe), 80)
 
 
 def duration(value: Any, what: str) -> float:
@@ -113,15 +117,17 @@ def headers(value: Any, what: str) -> dict[str, str]:
     result: dict[str, str] = {}
     for name, content in value.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{what} has {shown(name)}, which cannot be the name of a header")
+            raise WrongValue(
+                f"{what} has {shown(name)}, which cannot be the name of a header", name
+            )
         if isinstance(content, bool) or not isinstance(content, str | int | float):
             kind = type(content).__name__
-            raise ValueError(f"{what}: the value of {name} must be text, not {kind}")
+            raise WrongValue(f"{what}: the value of {name} must be text, not {kind}", name)
         result[name] = content if isinstance(content, str) else str(content)
         if _FORBIDDEN_IN_HEADER.search(result[name]):
-            raise ValueError(f"{what}: the value of {name} has a line break or NUL in it")
+            raise WrongValue(f"{what}: the value of {name} has a line break or NUL in it", name)
         if not _is_encodable(result[name]):
-            raise ValueError(f"{what}: the value of {name} has half a character in it")
+            raise WrongValue(f"{what}: the value of {name} has half a character in it", name)
     return result
 
 
@@ -155,13 +161,19 @@ def tls(value: Any, what: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, content in value.items():
         if name not in TLS_FIELDS:
-            raise ValueError(f"{what} has no setting {shown(name)}{did_you_mean(name, TLS_FIELDS)}")
-        where = f"{name} of {what}"
-        if name == "insecure":
-            result[name] = flag(content, where)
-        else:
-            result[name] = text(str(content) if isinstance(content, Path) else content, where)
+            hint = did_you_mean(str(name), TLS_FIELDS)
+            raise WrongValue(f"{what} has no setting {shown(name)}{hint}", name)
+        try:
+            result[name] = _tls_value(name, content, f"{name} of {what}")
+        except ValueError as error:
+            raise WrongValue(str(error), name) from None
     return result
+
+
+def _tls_value(name: str, value: Any, what: str) -> Any:
+    if name == "insecure":
+        return flag(value, what)
+    return text(str(value) if isinstance(value, Path) else value, what)
 
 
 def interval(value: Any, what: str) -> Interval:

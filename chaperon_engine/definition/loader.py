@@ -12,9 +12,9 @@ import os
 import stat
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TypeVar
 
 from chaperon_engine.definition.model import LoadTest, Scenario
@@ -48,13 +48,15 @@ def forget() -> None:
     importlib.invalidate_caches()
 
 
-def load(path: Path) -> ModuleType:
+def load(path: Path, root: Path | None = None) -> ModuleType:
     """Execute the scenario file fresh under a unique module name. Raises UserError.
 
-    Its folder is importable afterwards. It stands last on sys.path, because a scenario called
-    `http.py` or `json.py` must not hide the module of that name from anybody else.
+    Its folder is importable afterwards, and `root` when there is one. They stand last on sys.path,
+    because a scenario called `http.py` or `json.py` must not hide the module of that name from
+    anybody else.
     """
     path = Path(os.path.abspath(path))
+    folders = list(dict.fromkeys([path.parent, root or path.parent]))
     source = _read(path)
     try:
         code = compile(source, str(path), "exec", dont_inherit=True)
@@ -67,9 +69,7 @@ def load(path: Path) -> ModuleType:
     if spec is None:
         raise UserError("the file cannot be loaded as a Python module", path=path)
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(_ScenarioFolder(folder))
+    sys.path += [_ScenarioFolder(folder) for folder in folders if str(folder) not in sys.path]
     before = set(sys.modules)
     # Registered before it runs: dataclasses and typing look their module up there.
     sys.modules[name] = module
@@ -82,7 +82,7 @@ def load(path: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise _import_failure(error, path) from None
     finally:
-        _mark_siblings(set(sys.modules) - before, path.parent)
+        _mark_siblings(set(sys.modules) - before, folders)
     return module
 
 
@@ -105,7 +105,7 @@ def choose(module: ModuleType, path: Path, name: str | None) -> type[LoadTest] |
         if isinstance(found, type) and issubclass(found, LoadTest | Scenario):
             return found
         hint = did_you_mean(name, [*load_tests, *scenarios])
-        raise UserError(f"there is no load test or scenario {visible(name, 80)!r}{hint}", path=path)
+        raise UserError(f"there is no load test or scenario '{visible(name, 80)}'{hint}", path=path)
     for kind, classes in (("load tests", load_tests), ("scenarios", scenarios)):
         public = {key: found for key, found in classes.items() if not key.startswith("_")}
         candidates = list((public or classes).values())
@@ -130,8 +130,8 @@ def choose(module: ModuleType, path: Path, name: str | None) -> type[LoadTest] |
     )
 
 
-def line_of(found: type) -> int | None:
-    """The line where a class is defined, or None."""
+def line_of(found: type | FunctionType) -> int | None:
+    """The line where a class or function is defined, or None."""
     import inspect
 
     try:
@@ -198,7 +198,7 @@ def _import_failure(error: BaseException, path: Path) -> UserError:
     is_of_chaperon = (getattr(error, "name", None) or "").startswith("chaperon_engine")
     if isinstance(error, ModuleNotFoundError) and not is_of_chaperon:
         return UserError(
-            f"cannot import {visible(error.name or '?', 80)!r}: there is no such module; install "
+            f"cannot import '{visible(error.name or '?', 80)}': there is no such module; install "
             "it for the Python that runs chaperon, or put it beside this file",
             path=path,
             line=line,
@@ -232,21 +232,26 @@ def _line_in(error: BaseException, path: Path) -> int | None:
     return line
 
 
-def _mark_siblings(names: Iterable[str], folder: Path) -> None:
-    """Mark modules that came from the scenario's own folder, so that `forget` drops them."""
+def _mark_siblings(names: Iterable[str], folders: Sequence[Path]) -> None:
+    """Mark modules that came from the scenario's own folders, so that `forget` drops them."""
     tops = set()
     for name in names:
         top = name.partition(".")[0]
-        file = getattr(sys.modules.get(top), "__file__", None)
         is_ours = top in ("chaperon_engine", "chaperon_tui")
-        if (
-            file
-            and not is_ours
-            and Path(file) in (folder / f"{top}.py", folder / top / "__init__.py")
-        ):
+        homes = [home for folder in folders for home in (folder / f"{top}.py", folder / top)]
+        if not is_ours and _home_of(sys.modules.get(top)) in homes:
             tops.add(top)
     for name in names:
         module = sys.modules.get(name)
         is_scenario = name.startswith("chaperon_scenario_")
         if module is not None and (is_scenario or name.partition(".")[0] in tops):
             setattr(module, _SIBLING_MARK, True)
+
+
+def _home_of(module: ModuleType | None) -> Path | None:
+    """The file of a module, the folder of a package."""
+    file = getattr(module, "__file__", None)
+    if file:
+        return Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+    # A package without an __init__.py has no file.
+    return next((Path(folder) for folder in getattr(module, "__path__", ())), None)

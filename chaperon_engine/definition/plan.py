@@ -64,7 +64,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     load_test: str
     file: str
-    """Absolute path of the scenario file, or of the file of a load test as data."""
+    """Absolute path of the scenario file, or of the file of a load test as data; empty for data
+    that came with the launch."""
     doc: str = ""
     services: list[ServicePlan]
     populations: list[PopulationPlan]
@@ -128,8 +129,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a person decides at launch. Plain data; a run can be started again from it."""
 
-    file: str
-    """Absolute path of a .py scenario file, or of a load test as data (.toml, .json)."""
+    file: str = ""
+    """Absolute path of a .py scenario file, or of a load test as data (.toml, .json). Empty when
+    `data` is the load test."""
+    data: dict[str, Any] | None = None
+    """A load test as plain data, as a .toml or .json file would say it."""
+    folder: str = ""
+    """With `data`: absolute path of the folder below which it may name files."""
     name: str | None = None
     """Which load test or scenario of the file; None when there is only one."""
     overrides: list[str] = []

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
 
+Keys = tuple[str | int, ...]
+"""The way down to a value, from the top of a file: names of keys, and numbers of list items."""
+
 _MAX_SENTENCE = 600
+
+
+class WrongValue(ValueError):
+    """One sentence about a value, and the way from it to the part of it that is wrong."""
+
+    def __init__(self, message: str, *keys: str | int) -> None:
+        super().__init__(message)
+        self.keys: Keys = keys
 
 
 @dataclass(frozen=True)
@@ -21,8 +32,25 @@ class Place:
     label: str
     """As in `timeout in <label>`, for example `default_config of CheckoutTest`."""
     path: Path | None = None
-    line: Callable[[], int | None] | None = None
-    """Found only when there is a problem: it costs a parse of the file."""
+    find_line: Callable[[Keys], int | None] | None = None
+    """Called only when there is a problem: it costs a parse of the file."""
+    keys: Keys = ()
+    """Where in the file, as far as `find_line` cares."""
+    within: Path | None = None
+    """Files that are named here must lie below this folder; None where they may lie anywhere."""
+
+    def at(self, *keys: str | int) -> Place:
+        """The place of a value below this one; the words stay."""
+        return replace(self, keys=(*self.keys, *keys))
+
+    def called(self, label: str) -> Place:
+        """The same place in other words."""
+        return replace(self, label=label)
+
+    @property
+    def line(self) -> int | None:
+        """The line, or that of the nearest key above; None when it cannot be said."""
+        return self.find_line(self.keys) if self.find_line is not None else None
 
 
 class Problems:
@@ -35,8 +63,7 @@ class Problems:
         """Note one sentence about something at `place`; names in it may be anything."""
         path = line = None
         if place is not None:
-            path = place.path
-            line = place.line() if place.line is not None else None
+            path, line = place.path, place.line
         self.found.append(UserError(visible(message, _MAX_SENTENCE), path=path, line=line))
 
     def typed(self, place: Place, kind: Callable[[Any, str], Any], value: object, what: str) -> Any:
@@ -44,7 +71,8 @@ class Problems:
         try:
             return kind(value, what)
         except ValueError as error:
-            self.add(str(error), place)
+            wrong = error.keys if isinstance(error, WrongValue) else ()
+            self.add(str(error), place.at(*wrong))
             return None
 
     def finish(self) -> None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from chaperon_engine.definition.config import merge_settings
+from chaperon_engine.definition.layers import Settings, merge_settings
 from chaperon_engine.definition.model import Tls
 from chaperon_engine.definition.plan import ServicePlan
 from chaperon_engine.definition.problems import Place, Problems
 from chaperon_engine.definition.resolved import ResolvedService
 from chaperon_engine.definition.secrets import plain
-from chaperon_engine.definition.settings import SERVICE_SETTINGS, SETTINGS
+from chaperon_engine.definition.settings import SERVICE_SETTINGS, SETTINGS, TLS_FILES
 from chaperon_engine.text import visible
-
-_TLS_FILES = ("ca_file", "cert_file", "key_file")
 
 
 def resolve_service(
     name: str,
-    steps: Iterable[Mapping[str, Any]],
+    steps: Sequence[Settings],
     folder: Path,
-    place: Place,
     problems: Problems,
 ) -> ResolvedService:
     """The service that `steps` of typed settings give, the last one wins.
@@ -33,7 +31,7 @@ def resolve_service(
     settings: dict[str, Any] = {}
     for step in steps:
         settings = merge_settings(settings, step)
-    tls = _tls(settings.pop("tls", {}), name, folder, place, problems)
+    tls = _tls(settings.pop("tls", {}), name, steps, folder, problems)
     values = {SETTINGS[key].resolved or key: value for key, value in settings.items()}
     values.setdefault("base_url", "")
     values.setdefault("timeout_s", SETTINGS["timeout"].default)
@@ -64,18 +62,33 @@ def service_plan(service: ResolvedService) -> ServicePlan:
 
 
 def _tls(
-    given: Mapping[str, Any], service: str, folder: Path, place: Place, problems: Problems
+    given: Mapping[str, Any],
+    service: str,
+    steps: Sequence[Settings],
+    folder: Path,
+    problems: Problems,
 ) -> Tls:
     values = dict(given)
-    for key in _TLS_FILES:
+    for key in TLS_FILES:
         if values.get(key) is None:
             continue
-        path = (folder / Path(values[key]).expanduser()).absolute()
+        path = (folder / os.path.expanduser(values[key])).absolute()
         values[key] = path
         if not path.is_file():
             problems.add(
-                f"{key} of service '{visible(service, 80)}' does not exist: {visible(path)}", place
+                f"{key} of service '{visible(service, 80)}' does not exist: {visible(path)}",
+                _place_of(key, steps),
             )
     if values.get("key_file") and not values.get("cert_file"):
-        problems.add(f"service '{visible(service, 80)}' has a key_file but no cert_file", place)
+        problems.add(
+            f"service '{visible(service, 80)}' has a key_file but no cert_file",
+            _place_of("key_file", steps),
+        )
     return Tls(**values)
+
+
+def _place_of(key: str, steps: Sequence[Settings]) -> Place | None:
+    """Where the last word on a TLS setting stands."""
+    said = [step for step in steps if step.get("tls", {}).get(key) is not None]
+    place = said[-1].places.get("tls") if said else None
+    return place.at(key) if place is not None else None

@@ -67,6 +67,9 @@ SESSION_SETTINGS = {setting.name: setting for setting in _TABLE if setting.scope
 INSECURE = "insecure"
 """Short for `tls.insecure`, wherever a service setting may stand."""
 
+TLS_FILES = ("ca_file", "cert_file", "key_file")
+"""Settings below `tls` that name files."""
+
 POPULATION_FIELDS: dict[str, Kind] = {
     "sessions": kinds.at_least(1),
     "duration": kinds.positive_duration,

@@ -10,9 +10,12 @@ import re
 import stat
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from chaperon_engine.definition.lines import Lines
+from chaperon_engine.definition.problems import Place
 from chaperon_engine.definition.settings import TEXT_KEYS
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
@@ -24,6 +27,14 @@ _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$
 _PLAIN_TYPES = (bool, int, float, str, list, dict)
 
 
+@dataclass(frozen=True)
+class Document:
+    """A table and where it was written; the place knows the lines of its keys."""
+
+    table: dict[str, Any]
+    place: Place
+
+
 def parse_override(override: str) -> tuple[tuple[str, ...], Any]:
     """The path and value of one `--set` argument. Raises UserError.
 
@@ -31,12 +42,12 @@ def parse_override(override: str) -> tuple[tuple[str, ...], Any]:
     """
     split = _split_at_equals(override)
     if split is None:
-        raise UserError(f"--set {visible(override, 80)!r} has no '='; write --set key=value")
+        raise UserError(f"--set '{visible(override, 80)}' has no '='; write --set key=value")
     key, value = split
     path = _path(key)
     if path is None:
         raise UserError(
-            f"--set {visible(override, 80)!r} has no valid key; write --set a.b=value, "
+            f"--set '{visible(override, 80)}' has no valid key; write --set a.b=value, "
             'and quote parts that have a dot in them: --set a."b.c"=value'
         )
     parsed = _value(value.strip())
@@ -60,7 +71,7 @@ def overrides_as_table(overrides: Sequence[str]) -> dict[str, Any]:
     return table
 
 
-def read_table(path: Path, what: str) -> dict[str, Any]:
+def read_document(path: Path, what: str) -> Document:
     """The table in a TOML or JSON file. Raises UserError with file and line."""
     if path.suffix.lower() not in (".toml", ".json"):
         raise UserError(f"{what} must be a .toml or .json file", path=path)
@@ -81,11 +92,15 @@ def read_table(path: Path, what: str) -> dict[str, Any]:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(f"{what} is not UTF-8 text", path=path, line=line) from None
     try:
-        return _toml(text) if path.suffix.lower() == ".toml" else _json(text)
+        if path.suffix.lower() == ".toml":
+            table, lines = _toml(text), Lines(text, "toml")
+        else:
+            table, lines = _json(text), Lines(text, "json")
     except RecursionError:
         raise UserError(f"{what} is nested too deeply", path=path) from None
     except UserError as error:
         raise UserError(error.message, path=path, line=error.line) from None
+    return Document(table, Place(path.name, path, lines))
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -99,6 +114,8 @@ def _toml(text: str) -> dict[str, Any]:
             message = message[: place.start()]
             line = int(place[1]) if place[1] else line
         raise UserError(f"no valid TOML: {visible(message)}", line=line) from None
+    except ValueError as error:  # A number of thousands of digits.
+        raise UserError(f"no valid TOML: {visible(error)}") from None
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -106,6 +123,9 @@ def _json(text: str) -> dict[str, Any]:
         table = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise UserError(f"no valid JSON: {visible(error.msg)}", line=error.lineno) from None
+    except _NoJson as error:
+        line = Lines(text, "json").of_word(error.word)
+        raise UserError(f"no valid JSON: {error.word} is not a JSON value", line=line) from None
     except ValueError as error:
         raise UserError(f"no valid JSON: {visible(error)}") from None
     if not isinstance(table, dict):
@@ -113,8 +133,16 @@ def _json(text: str) -> dict[str, Any]:
     return table
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
+class _NoJson(ValueError):
+    """A word that Python would read as JSON, but nobody else."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise _NoJson(word)
 
 
 def _split_at_equals(override: str) -> tuple[str, str] | None:
@@ -153,7 +181,7 @@ def _value(text: str) -> Any:
         return text  # TOML would take the rest for a comment, or for further keys.
     try:
         table = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
     value = table.get("value")
     if (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaperon_engine.definition.config import deep_merge, merge_settings
+from chaperon_engine.definition.layers import deep_merge, merge_settings
 from chaperon_engine.definition.model import Tls
 from tests.definition.conftest import Workbench
 
@@ -268,11 +268,11 @@ def test_a_mistake_in_the_class_names_its_file_and_line(bench: Workbench) -> Non
     assert (error.path, error.line) == (str(bench.folder / "load.py"), 12)
 
 
-def test_a_mistake_in_the_config_file_names_the_file(bench: Workbench) -> None:
+def test_a_mistake_in_the_config_file_names_file_and_line(bench: Workbench) -> None:
     path = bench.write("[services.shop]\ntimeot = 5\n", "stage.toml")
     error = bench.error(bench.load_test, ONE, config_file=str(path))
     assert str(error) == (
-        f"{path}: unknown setting 'timeot' of services.shop in stage.toml; did you mean 'timeout'?"
+        f"{path}:2: unknown setting 'timeot' of services.shop in stage.toml; did you mean 'timeout'?"
     )
 
 
@@ -289,7 +289,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(bench: Workbench) -> 
     assert error.message.splitlines() == [
         f"{place}: timeout in default_config of T {ending}",
         f"{place}: pool in default_config of T must be 'session' or 'worker', not 'y'",
-        f"{path}: delay in stage.toml {ending}",
+        f"{path}:1: delay in stage.toml {ending}",
         "max_series in --set must be 1 or more, not 0",
     ]
 

@@ -90,7 +90,7 @@ def test_threads_and_exit_handlers_of_the_file_do_not_hold_the_answer(bench: Wor
     ("request_bytes", "message"),
     [
         (b"", "the launch request is not valid: Input data was truncated"),
-        (b"{}", "the launch request is not valid: Object missing required field `file`"),
+        (b"{}", "the launch names no load test: neither a file nor data"),
         (b'{"file": 5}',
          "the launch request is not valid: Expected `str`, got `int` - at `$.file`"),
     ],

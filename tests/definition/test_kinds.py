@@ -116,7 +116,7 @@ PAIR = "x must be a pair of user and password, or text 'user:password'"
         (kinds.base_url, "http://h h/",
          "x is 'http://h h/', which is no URL of the form http://HOST:PORT"),
         (kinds.base_url, "http://h\\@evil/",
-         "x is 'http://h\\\\@evil/', which is no URL of the form http://HOST:PORT"),
+         "x is 'http://***@evil/', which is no URL of the form http://HOST:PORT"),
         (kinds.base_url, "http://ann:pw@h/",
          "x has credentials in it; put them into basic_auth=(user, password)"),
         (kinds.base_url, "http://h/?a=1", "x has a query or a fragment, but paths are appended to"

@@ -404,16 +404,16 @@ NO_SCENARIOS = (
         (WALK + "sessions = 0", {}, "sessions of population 'Buy' must be 1 or more, not 0"),
         (WALK + "name = ''", {}, "name of scenario 1 of load.toml must not be empty"),
         ("[[scenarios]]\nscenario = 5", {},
-         'scenario 1 of load.toml must name a scenario as "file.py:Class"'),
+         'scenario 1 of load.toml must name a scenario as "file.py:Class" or "module:Class"'),
         ("[[scenarios]]\nscenario = '../x.py:A'", {},
          "scenario 1 of load.toml is '../x.py:A'; scenario files must lie in the folder of the "
-         "load test"),
+         "load test, FOLDER"),
         ("[[scenarios]]\nscenario = '/etc/x.py:A'", {},
          "scenario 1 of load.toml is '/etc/x.py:A'; scenario files must lie in the folder of the "
-         "load test"),
+         "load test, FOLDER"),
         ("[[scenarios]]\nscenario = 'link.py:A'", {},
          "scenario 1 of load.toml is 'link.py:A'; scenario files must lie in the folder of the "
-         "load test"),
+         "load test, FOLDER"),
         ("[[scenarios]]\nscenario = 'walks.py:Bye'", {},
          "there is no load test or scenario 'Bye'; did you mean 'Buy'?"),
         ("[[scenarios]]\nscenario = 'walk.py:Buy'", {},
@@ -430,4 +430,5 @@ def test_a_mistake_in_data_is_one_sentence(
     bench.write(HEAD, "walks.py")
     bench.write(HEAD + f"class T(LoadTest):\n    {SERVICE}    scenarios = [Buy]\n", "whole.py")
     (bench.folder / "link.py").symlink_to(__file__)
-    assert bench.error(bench.resolve, data, "load.toml", **launch).message == message
+    error = bench.error(bench.resolve, data, "load.toml", **launch)
+    assert error.message == message.replace("FOLDER", str(bench.folder))

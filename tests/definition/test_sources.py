@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaperon_engine.definition import sources
-from chaperon_engine.definition.sources import overrides_as_table, parse_override, read_table
+from chaperon_engine.definition.sources import overrides_as_table, parse_override, read_document
 from chaperon_engine.errors import UserError
 from tests.definition.conftest import Workbench
 
@@ -39,6 +39,7 @@ from tests.definition.conftest import Workbench
         ("config.n=nan", ("config", "n"), "nan"),
         ("config.n=inf", ("config", "n"), "inf"),
         ("config.n=007", ("config", "n"), "007"),
+        (f"config.n={'1' * 5000}", ("config", "n"), "1" * 5000),
         ("config.lines=a\nb = 2", ("config", "lines"), "a\nb = 2"),
         ("bearer=12345", ("bearer",), "12345"),
         ("bearer=1.10", ("bearer",), "1.10"),
@@ -76,8 +77,8 @@ KEY_HINT = (
         ("#a=5", "--set '#a=5'" + KEY_HINT),
         ("[a]#=5", "--set '[a]#=5'" + KEY_HINT),
         ("a.=5", "--set 'a.=5'" + KEY_HINT),
-        ("'a=5", "--set \"'a=5\" has no '='; write --set key=value"),
-        ("a\nb = 1\nc=5", "--set 'a\\\\x0ab = 1\\\\x0ac=5'" + KEY_HINT),
+        ("'a=5", "--set ''a=5' has no '='; write --set key=value"),
+        ("a\nb = 1\nc=5", "--set 'a\\x0ab = 1\\x0ac=5'" + KEY_HINT),
     ],
 )
 def test_an_override_that_is_none_says_what_to_write(
@@ -100,10 +101,15 @@ def test_overrides_make_one_table_and_the_last_wins() -> None:
         ("c.toml", "a = 1\na = 2\n", "no valid TOML: Cannot overwrite a value", 2),
         ("c.toml", "a = 1\n[b\n", "no valid TOML: Expected ']' at the end of a table declaration",
          2),
+        ("c.toml", "a = " + "1" * 5000, "no valid TOML: Exceeds the limit (4300 digits) for integer "
+         "string conversion: value has 5000 digits; use sys.set_int_max_str_digits() to increase "
+         "the limit", None),
         ("c.toml", 'a = "x', "no valid TOML: Unterminated string", 1),
         ("c.json", '{"a": 1,\n "b": }', "no valid JSON: Expecting value", 2),
         ("c.json", "[1]", "no valid config: the outermost value must be an object {...}", 1),
-        ("c.json", '{"a": NaN}', "no valid JSON: NaN is not a JSON value", None),
+        ("c.json", '{"a": NaN}', "no valid JSON: NaN is not a JSON value", 1),
+        ("c.json", '{"NaN": "NaN",\n "b": [1,\n -Infinity]}',
+         "no valid JSON: -Infinity is not a JSON value", 3),
         ("c.json", "[" * 100_000, "the config file is nested too deeply", None),
         ("c.yaml", "a: 1", "the config file must be a .toml or .json file", None),
     ],
@@ -112,25 +118,25 @@ def test_a_config_file_that_cannot_be_read_names_file_and_line(
     bench: Workbench, name: str, content: str, message: str, line: int | None
 ) -> None:
     path = bench.write(content, name)
-    error = bench.error(read_table, path, "the config file")
+    error = bench.error(read_document, path, "the config file")
     assert (error.message, error.path, error.line) == (message, str(path), line)
 
 
 def test_a_missing_binary_or_huge_config_file_is_one_sentence(bench: Workbench) -> None:
     path = bench.folder / "c.toml"
-    assert bench.error(read_table, path, "the config file").message == (
+    assert bench.error(read_document, path, "the config file").message == (
         "the config file does not exist"
     )
     path.write_bytes(b"a = 1\nb = '\xff'\n")
-    error = bench.error(read_table, path, "the config file")
+    error = bench.error(read_document, path, "the config file")
     assert (error.message, error.line) == ("the config file is not UTF-8 text", 2)
     path.write_bytes(b"#" * (sources.MAX_FILE_BYTES + 1))
-    assert bench.error(read_table, path, "the config file").message == (
+    assert bench.error(read_document, path, "the config file").message == (
         "the config file is larger than 4 MiB"
     )
     folder = bench.folder / "d.toml"
     folder.mkdir()
-    assert bench.error(read_table, folder, "the config file").message == (
+    assert bench.error(read_document, folder, "the config file").message == (
         "the config file is not a regular file"
     )
 
@@ -147,8 +153,8 @@ def test_toml_and_json_give_the_same_table(bench: Workbench) -> None:
     toml = bench.write("timeout = '5s'\n[config]\na = [1]\n", "c.toml")
     json = bench.write('\ufeff{"timeout": "5s", "config": {"a": [1]}}', "c.json")
     assert (
-        read_table(toml, "x")
-        == read_table(json, "x")
+        read_document(toml, "x").table
+        == read_document(json, "x").table
         == {
             "timeout": "5s",
             "config": {"a": [1]},
