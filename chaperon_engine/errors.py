@@ -13,7 +13,11 @@ ChaperonError
 │   │   ├── ConnectTimeout        timeout_connect
 │   │   ├── TlsTimeout            timeout_tls
 │   │   ├── FirstByteTimeout      timeout_first_byte
-│   │   └── TotalTimeout          timeout_total
+│   │   ├── TotalTimeout          timeout_total
+│   │   ├── UpgradeTimeout        timeout_upgrade (no reply to a WebSocket's upgrade)
+│   │   ├── MessageTimeout        timeout_message (no, or no fitting, message of a WebSocket)
+│   │   ├── PongTimeout           timeout_pong
+│   │   └── CloseTimeout          timeout_close (a closing handshake without an answer)
 │   ├── TlsError                  tls (handshake failed)
 │   │   └── TlsVerificationError  tls_verification
 │   ├── ProtocolViolation         protocol (a reply that is not HTTP, or bytes nobody asked for)
@@ -21,6 +25,10 @@ ChaperonError
 │   ├── TooLarge                  too_large (header bytes, header count, body, decoded body)
 │   ├── DecodeError               decode (content coding or charset that cannot be decoded)
 │   ├── RedirectError             redirect (too many, or to a place that is not allowed)
+│   ├── UpgradeRefused            ws_refused (an answer to a WebSocket's upgrade that is not 101)
+│   ├── WebSocketClosed           ws_closed (by the server, with a close code), has `close_code`
+│   ├── WebSocketNotOpen          ws_not_open (closed by the scenario, or never opened), scenario
+│   ├── MessageBacklog            ws_backlog (more unread messages than allowed), origin scenario
 │   ├── ActionCancelled           cancelled (the scenario cancelled the call), origin scenario
 │   ├── GeneratorExhausted        generator_ports, generator_descriptors, generator_memory,
 │   │                             origin generator
@@ -194,6 +202,65 @@ class RedirectError(ActionError):
     """A redirect led too far, or to a place that is not allowed."""
 
     code = "redirect"
+
+
+class UpgradeTimeout(RequestTimeout):
+    """A WebSocket was not open in time: the connection stood, the upgrade got no reply."""
+
+    code = "timeout_upgrade"
+
+
+class MessageTimeout(RequestTimeout):
+    """No message, or none that fits, arrived on a WebSocket in time."""
+
+    code = "timeout_message"
+
+
+class PongTimeout(RequestTimeout):
+    """An own ping got no pong in time."""
+
+    code = "timeout_pong"
+
+
+class CloseTimeout(RequestTimeout):
+    """The server did not answer a closing handshake in time."""
+
+    code = "timeout_close"
+
+
+class UpgradeRefused(ActionError):
+    """The target answered a WebSocket's upgrade with a `status` other than 101."""
+
+    code = "ws_refused"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class WebSocketClosed(ActionError):
+    """The target closed the WebSocket with `close_code` and `reason`; 1005: without a code."""
+
+    code = "ws_closed"
+
+    def __init__(self, message: str, close_code: int, reason: str) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+        self.reason = reason
+
+
+class WebSocketNotOpen(ActionError):
+    """The scenario uses a WebSocket that it has closed, or never opened."""
+
+    code = "ws_not_open"
+    origin = "scenario"
+
+
+class MessageBacklog(ActionError):
+    """More messages arrived than may wait unread; the WebSocket was given up."""
+
+    code = "ws_backlog"
+    origin = "scenario"
 
 
 class ActionCancelled(ActionError):

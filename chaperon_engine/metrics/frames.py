@@ -12,6 +12,7 @@ from typing import Final
 from chaperon_engine.metrics.counters import CounterValues, slots_for
 from chaperon_engine.metrics.histogram import check_delta
 from chaperon_engine.metrics.model import (
+    COUNTED_KINDS,
     HTTP,
     TIMED_KINDS,
     VALUE_KINDS,
@@ -168,7 +169,7 @@ def check_series_delta(kind: str, delta: SeriesDelta) -> None:
         raise ValueError("a negative count")
     if not isfinite(delta.value_sum):
         raise ValueError("a value that is no number")
-    expected = _count(delta.expected)
+    expected = delta.ok if kind in COUNTED_KINDS else _count(delta.expected)
     unexpected = _count(delta.unexpected)
     failures = _count(delta.failures)
     if kind in VALUE_KINDS:

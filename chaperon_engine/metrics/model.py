@@ -10,6 +10,17 @@ in_flight     sent - ok - failed
 service time  from handing the first byte of the request to an established connection until the
               last byte of the body is parsed, in microseconds
 first byte    from the same start until the first byte of the reply
+
+WebSockets, per socket label; opened = closed (ws_close: ok + failed) + still open:
+
+upgrade        from the upgrade request on an established connection until its reply is complete
+ws_connect     a whole `ws_connect`: names, TCP, TLS and upgrade; statuses are those of the replies
+ws_send        from `ws_send` until the message is handed to the connection; bytes are payload
+ws_message     messages that arrived complete and valid, read by the scenario or not; bytes likewise
+ws_recv        how long `ws_recv` and `ws_await_recv` waited until the message they return arrived
+ws_round_trip  from the last `ws_send` until the arrival of what the next `ws_await_recv` matched
+ws_ping        from an own ping until its pong
+ws_close       how long closing took; statuses are close codes, 1006 for no closing handshake
 """
 
 from __future__ import annotations
@@ -21,11 +32,21 @@ from chaperon_engine.text import encodable
 HTTP = "http"
 """Kind of the only series that totals merge.
 
-The other timed kinds: `call`, `connect`, `dns`, `tls`, `first_byte`, `pool_wait`; the kinds of
-custom metrics: `counter`, `gauge`, `rate`, `trend`.
+The other timed kinds: `call`, `connect`, `dns`, `tls`, `upgrade`, `first_byte`, `pool_wait`, and
+those of WebSockets; the kinds of custom metrics: `counter`, `gauge`, `rate`, `trend`.
 """
 
-TIMED_KINDS = frozenset({"call", "connect", "dns", "tls", "first_byte", "pool_wait", "trend"})
+MESSAGE_KINDS = frozenset(
+    {"ws_connect", "ws_send", "ws_message", "ws_recv", "ws_round_trip", "ws_ping", "ws_close"}
+)
+"""Kinds of a WebSocket: durations with bytes and codes."""
+
+COUNTED_KINDS = frozenset({"ws_message"})
+"""Those of them that count and record no distribution."""
+
+TIMED_KINDS = MESSAGE_KINDS | {
+    "call", "connect", "dns", "tls", "upgrade", "first_byte", "pool_wait", "trend",
+}  # fmt: skip
 """Kinds that record a distribution and count no requests."""
 
 VALUE_KINDS = frozenset({"counter", "gauge", "rate"})

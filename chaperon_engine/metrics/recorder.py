@@ -19,8 +19,10 @@ from chaperon_engine.metrics.counters import (
     OTHER_SLOTS,
     WorkerCounters,
 )
+from chaperon_engine.metrics.messages import MessageSeries
 from chaperon_engine.metrics.model import (
     HTTP,
+    MESSAGE_KINDS,
     OTHER,
     TIMED_KINDS,
     VALUE_KINDS,
@@ -119,6 +121,13 @@ class Recorder:
             raise ValueError(f"a series of kind {key.kind} does not record durations")
         return series
 
+    def messages(self, key: SeriesKey) -> MessageSeries:
+        """The series of one of the kinds of a WebSocket."""
+        series = self._find(key)
+        if not isinstance(series, MessageSeries):
+            raise ValueError(f"a series of kind {key.kind} does not record messages")
+        return series
+
     def trend(self, key: SeriesKey, value: float) -> None:
         """Record a value of a custom trend, rounded as its unit says."""
         self.timed(key).record(round(value * key.scale))
@@ -180,6 +189,8 @@ class Recorder:
             assert isinstance(first_byte, TimedSeries)
             slot = self._counters.allocate(KIND_HTTP_WARMUP if key.phase else KIND_HTTP)
             series = HttpSeries(key, slot, self._counters, first_byte.histogram)
+        elif key.kind in MESSAGE_KINDS:
+            series = MessageSeries(key, self._counters.allocate(KIND_OTHER))
         elif key.kind in TIMED_KINDS:
             series = TimedSeries(key, self._counters.allocate(KIND_OTHER))
         elif key.kind in VALUE_KINDS:
