@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         RunClient,
         RunSummary,
         attach,
+        check_exports,
         delete_run,
         describe,
         discover,
         exit_code,
+        export_format,
         export_formats,
         export_report,
         final_report,
@@ -85,7 +87,15 @@ if TYPE_CHECKING:
         TotalTimeout,
         UserError,
     )
-    from chaperon_engine.export import Exporter, ExportError
+    from chaperon_engine.export import (
+        Encoded,
+        Exporter,
+        ExportError,
+        ExportFormat,
+        FileExporter,
+    )
+    from chaperon_engine.export import Option as ExportOption
+    from chaperon_engine.export import Output as ExportOutput
     from chaperon_engine.export.summary import render as render_summary
     from chaperon_engine.http import FilePart, Response
     from chaperon_engine.metrics.model import (
@@ -150,9 +160,9 @@ if TYPE_CHECKING:
 _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction",
     "client": (
-        "RunClient RunSummary attach delete_run describe discover exit_code "
-        "export_formats export_report final_report launch list_runs load_report load_window "
-        "prune_runs recover run"
+        "RunClient RunSummary attach check_exports delete_run describe discover exit_code "
+        "export_format export_formats export_report final_report launch list_runs load_report "
+        "load_window prune_runs recover run"
     ),
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
     "client.trial": "TrialEvent trial",
@@ -169,7 +179,10 @@ _HOMES: dict[str, str] = {
         "ProtocolViolation RedirectError RequestTimeout SessionAborted SessionRefused TlsError "
         "TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
     ),
-    "export": "ExportError Exporter",
+    "export": (
+        "Encoded ExportError ExportFormat ExportOption=Option ExportOutput=Output Exporter "
+        "FileExporter"
+    ),
     "export.summary": "render_summary=render",
     "http": "FilePart Response",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
@@ -220,12 +233,17 @@ __all__ = [
     "Distribution",
     "DnsError",
     "Duration",
+    "Encoded",
     "EngineError",
     "Entry",
     "ErrorRow",
     "ExceptionGroup",
     "ExportError",
+    "ExportFormat",
+    "ExportOption",
+    "ExportOutput",
     "Exporter",
+    "FileExporter",
     "FilePart",
     "FirstByteTimeout",
     "GeneratorExhausted",
@@ -297,11 +315,13 @@ __all__ = [
     "WorkerRow",
     "__version__",
     "attach",
+    "check_exports",
     "count",
     "delete_run",
     "describe",
     "discover",
     "exit_code",
+    "export_format",
     "export_formats",
     "export_report",
     "final_report",

@@ -23,9 +23,16 @@ _UNKNOWN_CHOICE = re.compile(r"argument COMMAND: invalid choice: (['\"])(.*?)\1"
 class _Parser(argparse.ArgumentParser):
     """Raises UserError instead of printing usage and exiting with 2."""
 
+    more_help: Callable[[], str] | None = None
+    """What stands below the options and is costly to find."""
+
     def __init__(self, **settings: Any):
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **settings)
+
+    def format_help(self) -> str:
+        more = self.more_help() if self.more_help is not None else ""
+        return super().format_help() + more
 
     def error(self, message: str) -> NoReturn:
         unknown = _UNKNOWN_CHOICE.match(message)
@@ -104,7 +111,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+def _build() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(
         prog="chaperon",
         description="Load tests for HTTP and WebSocket services, written as plain async Python.",
@@ -114,7 +121,7 @@ def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     parser.add_argument("--version", action="store_const", const="version", dest="command")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    found: dict[str, argparse.ArgumentParser] = {}
+    found: dict[str, _Parser] = {}
     for name, text in COMMANDS.items():
         found[name] = _command(commands, name, text)
     _options_of_run(found["run"])
@@ -128,9 +135,9 @@ def _build() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     return parser, found
 
 
-def _command(commands: Any, name: str, text: Command) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, text: Command) -> _Parser:
     examples = "".join(f"  {line}\n" for line in text.examples)
-    command: argparse.ArgumentParser = commands.add_parser(
+    command: _Parser = commands.add_parser(
         name,
         help=text.summary,
         description=text.description or text.summary.capitalize() + ".",
@@ -157,16 +164,28 @@ def _load(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
     )
+    _exports(command)
+    command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
+    command.add_argument("--tag", default="", metavar="T", help="a word that names this run")
+    command.add_argument("--no-pin", action="store_true", help="do not tie workers to cores")
+
+
+def _exports(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out",
         action="append",
         default=[],
-        metavar="FORMAT[=PATH]",
-        help="write an export: csv, json, timeline; without a path below ./results",
+        metavar="FORMAT[=DESTINATION]",
+        help="export the report: csv, json, timeline, influxdb, s3; files without a path go below "
+        "./results (`chaperon report --help` lists formats and options)",
     )
-    command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
-    command.add_argument("--tag", default="", metavar="T", help="a word that names this run")
-    command.add_argument("--no-pin", action="store_true", help="do not tie workers to cores")
+    command.add_argument(
+        "--out-option",
+        action="append",
+        default=[],
+        metavar="FORMAT.NAME=VALUE",
+        help="an option of an export, such as csv.separator=';'",
+    )
 
 
 def _options_of_run(command: argparse.ArgumentParser) -> None:
@@ -235,19 +254,19 @@ def _options_of_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
 
 
-def _options_of_report(command: argparse.ArgumentParser) -> None:
+def _options_of_report(command: _Parser) -> None:
     command.add_argument(
         "run", nargs="?", metavar="RUN", help="id, its beginning, or a path; default the newest"
     )
-    command.add_argument("--out", action="append", default=[], metavar="FORMAT[=PATH]")
-    command.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="of the exporter, such as separator=';'",
-    )
+    _exports(command)
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.more_help = _formats
+
+
+def _formats() -> str:
+    from chaperon_engine.cli.formats import show_formats
+
+    return show_formats()
 
 
 def _options_of_runs(command: argparse.ArgumentParser) -> None:

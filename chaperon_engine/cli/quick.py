@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from chaperon_engine.cli.requesting import exports
+from chaperon_engine.cli.requesting import export_options, exports
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
@@ -75,6 +75,7 @@ def quick_request(arguments: Namespace) -> LaunchRequest:
         seed=arguments.seed,
         tag=arguments.tag,
         exports=exports(arguments.out),
+        export_options=export_options(arguments.out_option),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from chaperon_engine import export
-from chaperon_engine.cli.requesting import exports
+from chaperon_engine.cli.requesting import export_options, exports
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.client import (
     RunSummary,
@@ -19,7 +19,6 @@ from chaperon_engine.client import (
 )
 from chaperon_engine.client import recover as recover_run
 from chaperon_engine.errors import EXIT_EXPORT_FAILED, EXIT_OK, UserError
-from chaperon_engine.export.files import ExportError
 from chaperon_engine.export.json import encode_report
 from chaperon_engine.export.layout import Style, plural, table
 from chaperon_engine.export.summary import render
@@ -32,23 +31,18 @@ _STATE_STYLES: dict[str, Style] = {"running": "cyan", "killed": "red"}
 
 def report(arguments: Namespace) -> int:
     """Print or export the report of a run."""
-    formats = exports(arguments.out)
-    options = _options(arguments.option, formats)
+    destinations, options = exports(arguments.out), export_options(arguments.out_option)
+    export.check(destinations, options)
     found = load_report(arguments.run or _newest_finished())
     if arguments.json:
         sys.stdout.buffer.write(encode_report(found))
         sys.stdout.buffer.flush()
-    failed = False
-    files: dict[str, str] = {}
-    for format, path in formats.items():
-        try:
-            files[format] = str(export.write(found, format, path or None, options=options))
-        except ExportError as error:
-            failed = True
-            print(f"chaperon: {visible(format, 60)}: {visible(error, 2000)}", file=sys.stderr)
+    written = export.write_all(found, destinations, options)
     if not arguments.json:
-        _print_report(found, files)
-    return EXIT_EXPORT_FAILED if failed else EXIT_OK
+        _print_report(found, written.places)
+    for format, problem in written.errors.items():
+        print(f"chaperon: {visible(format, 60)}: {visible(problem, 2000)}", file=sys.stderr)
+    return EXIT_EXPORT_FAILED if written.errors else EXIT_OK
 
 
 def recover(arguments: Namespace) -> int:
@@ -115,18 +109,6 @@ def _newest_finished() -> str:
         if run.state == "finished":
             return run.id
     raise UserError("there is no finished run yet; `chaperon runs` lists all runs")
-
-
-def _options(values: Sequence[str], formats: dict[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise UserError(f"--option {visible(value, 100)} needs the form NAME=VALUE")
-        found[name] = content
-    if found and not formats:
-        raise UserError("--option is for an export: name one with --out")
-    return found
 
 
 def _print_report(found: Report, files: dict[str, str]) -> None:

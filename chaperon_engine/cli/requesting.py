@@ -6,7 +6,6 @@ Must not know how a run is executed.
 from __future__ import annotations
 
 import difflib
-import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
         seed=arguments.seed,
         tag=arguments.tag,
         exports=exports(arguments.out),
+        export_options=export_options(arguments.out_option),
         preflight=not arguments.no_preflight,
         detach=arguments.detach,
         max_time_s=arguments.max_time,
@@ -105,31 +105,35 @@ def sessions(values: Sequence[str]) -> dict[str, int]:
 
 
 def exports(values: Sequence[str]) -> dict[str, str]:
-    """`FORMAT` and `FORMAT=PATH` as LaunchRequest has them; an unknown format is refused now and
-    not after the run."""
+    """`FORMAT` and `FORMAT=DESTINATION` as LaunchRequest has them; an unknown format is refused now
+    and not after the run."""
+    from chaperon_engine import export
+
     found: dict[str, str] = {}
     for value in values:
-        format, equals, path = value.partition("=")
-        if equals and not path:
-            raise UserError(f"--out {visible(value)} has no path behind the =")
-        _check_format(format)
+        format, equals, destination = value.partition("=")
+        if equals and not destination:
+            raise UserError(f"--out {visible(value)} has no path or address behind the =")
+        try:
+            exporter = export.find(format)
+        except export.ExportError as error:
+            raise UserError(str(error)) from error
         if format in found:
             raise UserError(f"--out {visible(format)} is given twice")
-        found[format] = _absolute(path) if path else ""
+        found[format] = exporter.absolute(destination)
     return found
 
 
-def _check_format(format: str) -> None:
-    from chaperon_engine.export import formats
-
-    known = formats()
-    if format not in known:
-        near = difflib.get_close_matches(format, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UserError(f"there is no export format {visible(format, 60)!r}; {hint}")
-
-
-def _absolute(path: str) -> str:
-    """Absolute; a slash at the end, which says that it is a folder, stays."""
-    absolute = str(Path(path).expanduser().absolute())
-    return absolute + os.sep if path.endswith(("/", os.sep)) else absolute
+def export_options(values: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`FORMAT.NAME=VALUE` as LaunchRequest has them. The value may be secret and is never shown."""
+    found: dict[str, dict[str, str]] = {}
+    for value in values:
+        left, equals, content = value.partition("=")
+        format, dot, name = left.partition(".")
+        if not equals or not dot or not format or not name:
+            raise UserError(
+                f"--out-option {visible(left, 100)} needs the form FORMAT.NAME=VALUE, such as "
+                "csv.separator=';'"
+            )
+        found.setdefault(format, {})[name] = content
+    return found

@@ -65,7 +65,11 @@ COMMANDS = {
         "show or export the report of a run",
         examples=(
             "chaperon report",
-            "chaperon report 20261121-2057 --out csv=run.csv --option separator=';'",
+            "chaperon report 20261121-2057 --out csv=run.csv --out-option csv.separator=';'",
+            "chaperon report --out influxdb=http://127.0.0.1:8086/mydb",
+            "chaperon report --out influxdb=http://127.0.0.1:8086 \\\n"
+            "      --out-option influxdb.bucket=load --out-option influxdb.org=acme",
+            "chaperon report --out s3=my-bucket/load --out-option s3.formats=json,csv",
             "chaperon report 20261121-2057 --json | jq .totals",
         ),
     ),

@@ -5,8 +5,9 @@ Must not know: how a run is started.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,11 +27,16 @@ from chaperon_engine.runs.listing import delete_run, list_runs, load_report, pru
 from chaperon_engine.runs.record import read_record
 from chaperon_engine.runs.report import Report
 
+if TYPE_CHECKING:
+    from chaperon_engine.export import ExportFormat
+
 __all__ = [
     "attach",
+    "check_exports",
     "delete_run",
     "discover",
     "exit_code",
+    "export_format",
     "export_formats",
     "export_report",
     "final_report",
@@ -118,14 +124,45 @@ def export_formats() -> list[str]:
     return export.formats()
 
 
-def export_report(report: Report, format: str, path: str | Path | None = None) -> Path:
-    """Write `report` in `format` and answer where; without a path to the default path.
+def export_format(format: str) -> ExportFormat:
+    """What a person must know of a format: destination, options, or why it cannot be used."""
+    from chaperon_engine import export
 
+    return export.describe(format)
+
+
+def check_exports(
+    exports: Mapping[str, str], options: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Refuse destinations by format, and their options, that could not work after a run.
+
+    Without network. Raises UserError with one sentence, the nearest name included.
+    """
+    from chaperon_engine import export
+
+    export.check(exports, options)
+
+
+def export_report(
+    report: Report, format: str, destination: str | Path | None = None, **options: object
+) -> str:
+    """Export `report` in `format` and answer where it is now: a path, or a URL.
+
+    Without a destination: the default path, or the one in the settings file. Options are those of
+    `export_format(format).options`, with `_` for `-`: `separator=";"`, `token_env="MY_TOKEN"`.
     Raises ExportError, which is a UserError.
     """
     from chaperon_engine import export
 
-    return export.write(report, format, path)
+    return export.write(report, format, destination, options=option_texts(options))
+
+
+def option_texts(options: Mapping[str, object]) -> dict[str, str]:
+    """Options of a call as an exporter is told them."""
+    return {
+        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+    }
 
 
 def final_report(snapshot: Snapshot) -> Report:

@@ -43,6 +43,10 @@ async def launch(request: LaunchRequest) -> RunClient:
     Raises UserError with one sentence when the input does not allow the run (also when a service
     cannot be reached), which leaves no run behind, and EngineError when the engine fails.
     """
+    if request.exports or request.export_options:
+        from chaperon_engine import export
+
+        export.check(request.exports, request.export_options)
     plan = await describe(request)
     directory = _prepare(request, plan)
     engine = _start_engine(directory)

@@ -1,7 +1,7 @@
 """`chaperon_engine.run`: a load test from pytest, a script or a notebook.
 
-Owns: from a class to the source file that workers can load; waiting for the report with or without
-an event loop in the caller's thread. Must not know: how a run is started.
+Owns: from keywords to a LaunchRequest; waiting for the report with or without an event loop in the
+caller's thread. Must not know: how a run is started.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from chaperon_engine.client.archive import final_report
+import msgspec
+
+from chaperon_engine.client.archive import final_report, option_texts
 from chaperon_engine.client.describing import INSIDE
 from chaperon_engine.client.launching import launch
-from chaperon_engine.client.source import locate
+from chaperon_engine.client.source import request_for
 from chaperon_engine.definition.model import LoadTest, Scenario
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
@@ -25,7 +28,7 @@ from chaperon_engine.units import Duration, count, seconds
 
 
 def run(
-    load_test: type[LoadTest] | type[Scenario] | str | Path,
+    load_test: type[LoadTest] | type[Scenario] | str | Path | Mapping[str, Any],
     *,
     set: Sequence[str] = (),
     config_file: str | Path | None = None,
@@ -39,15 +42,20 @@ def run(
     seed: int | None = None,
     tag: str = "",
     exports: Mapping[str, str | Path] | None = None,
+    export_options: Mapping[str, Mapping[str, object]] | None = None,
     preflight: bool = True,
     max_time: Duration | None = None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> Report:
     """Run a load test on this machine and answer its report.
 
-    `load_test` is a class at the top level of a file (or of a notebook's cell), or `FILE[:NAME]`.
-    `set` takes `a.b=value`, as the command line does. `on_snapshot` is called about four times a
-    second while the load runs. Works in a thread with a running event loop too, which it blocks.
+    `load_test` is a class at the top level of a file (or of a notebook's cell), or `FILE[:NAME]`,
+    or plain data: `{"name", "doc", "services", "scenarios", "default_config", "warmup"}` as in a
+    TOML or JSON file, with scenarios named `file.py:Class` or `module:Class` below the current
+    directory.
+    `set` takes `a.b=value`, as the command line does; `exports` are destinations by format, empty
+    for the default one. `on_snapshot` is called about four times a second while the load runs.
+    Works in a thread with a running event loop too, which it blocks.
     Raises UserError and EngineError.
     """
     if os.environ.get(INSIDE):
@@ -56,10 +64,8 @@ def run(
             "`if __name__ == '__main__':`"
         )
     try:
-        file, name = locate(load_test)
-        request = LaunchRequest(
-            file=file,
-            name=name,
+        request = msgspec.structs.replace(
+            request_for(load_test),
             overrides=list(set),
             config_file=None if config_file is None else str(Path(config_file).absolute()),
             sessions=_sessions(sessions),
@@ -74,6 +80,9 @@ def run(
             seed=seed,
             tag=tag,
             exports={format: str(path) for format, path in (exports or {}).items()},
+            export_options={
+                format: option_texts(options) for format, options in (export_options or {}).items()
+            },
             preflight=preflight,
             max_time_s=None if max_time is None else seconds(max_time, "max_time"),
         )

@@ -155,7 +155,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Seed of the run; default: drawn and noted in run.json."""
     tag: str = ""
     exports: dict[str, str] = {}
-    """Format to path; the path empty for the default path."""
+    """Format to destination (a path, a URL); empty for the default one."""
+    export_options: dict[str, dict[str, str]] = {}
+    """Options of exporters by format and name; never secrets."""
     preflight: bool = True
     detach: bool = False
     """The engine lives on its own until an absolute end instead of on a lease."""

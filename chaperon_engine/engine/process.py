@@ -144,15 +144,9 @@ class _Engine:
 
     def _export(self, report: Report) -> None:
         outcome = self._coordinator.outcome
-        for format, path in self._launch.exports.items():
-            try:
-                outcome.exports[format] = str(export.write(report, format, path or None))
-            except UserError as error:
-                outcome.export_errors[format] = str(error)
-            except OSError as error:
-                outcome.export_errors[format] = f"{visible(path)}: {error.strerror}"
-            except Exception as error:
-                outcome.export_errors[format] = f"{type(error).__name__}: {visible(error)}"
+        written = export.write_all(report, self._launch.exports, self._launch.export_options)
+        outcome.exports.update(written.places)
+        outcome.export_errors.update(written.errors)
         for format, problem in outcome.export_errors.items():
             _log("error", f"export {format}: {problem}")
 

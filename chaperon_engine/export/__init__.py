@@ -1,18 +1,35 @@
-"""Documents made of a report: CSV, JSON, timeline, the text summary; and the `Exporter` protocol.
+"""What becomes of a finished report: documents in files, points and objects in the network, text.
 
-Owns: formats and how files are written. Must not know a run in progress.
+Owns: formats, how each is written or sent, what a person can say to it. Must not know a run in
+progress.
 """
 
-from chaperon_engine.export.exporter import Exporter, check_options, find, formats, write
+from chaperon_engine.export.exporter import (
+    Encoded,
+    Exporter,
+    FileExporter,
+    Option,
+    Output,
+)
 from chaperon_engine.export.files import Destination, ExportError, write_file
+from chaperon_engine.export.registry import ExportFormat, describe, find, formats
+from chaperon_engine.export.writing import Written, check, write, write_all
 
 __all__ = [
     "Destination",
+    "Encoded",
     "ExportError",
+    "ExportFormat",
     "Exporter",
-    "check_options",
+    "FileExporter",
+    "Option",
+    "Output",
+    "Written",
+    "check",
+    "describe",
     "find",
     "formats",
     "write",
+    "write_all",
     "write_file",
 ]

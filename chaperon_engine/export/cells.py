@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from chaperon_engine.export.exporter import check_options
+from chaperon_engine.export.exporter import Option
 from chaperon_engine.export.files import ExportError
 from chaperon_engine.text import visible
 
@@ -20,6 +20,11 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d",
 
 _MAX_TEXT = 4000
 _NAMED = {"tab": "\t", "crlf": "\r\n", "lf": "\n", "\\t": "\t", "\\n": "\n", "\\r\\n": "\r\n"}
+
+TABLE_OPTIONS = (
+    Option("separator", "between cells: one character, or tab", ","),
+    Option("delimiter", "between rows: lf, crlf, or any text", "lf"),
+)
 
 
 def text_cell(text: object) -> str:
@@ -41,19 +46,20 @@ def counts_cell(counts: Mapping[str, int]) -> str:
 def encode_table(
     header: Sequence[str], rows: Iterable[Sequence[Cell]], options: Mapping[str, str], format: str
 ) -> Iterator[bytes]:
-    """A table in UTF-8, in chunks.
+    """A table in UTF-8, in chunks. `options` are those of `TABLE_OPTIONS`."""
+    separator, delimiter = dialect(options, format)
+    return _encode(header, rows, separator, delimiter)
 
-    Options: `separator` between cells (`,`), `delimiter` between rows (a newline); `tab`, `lf` and
-    `crlf` may be written as words.
-    """
-    check_options(options, ("separator", "delimiter"), format)
-    separator = _NAMED.get(options.get("separator", ","), options.get("separator", ","))
-    delimiter = _NAMED.get(options.get("delimiter", "\n"), options.get("delimiter", "\n"))
+
+def dialect(options: Mapping[str, str], format: str) -> tuple[str, str]:
+    """(separator, delimiter); raises `ExportError` when they would make no table."""
+    separator = _NAMED.get(options["separator"], options["separator"])
+    delimiter = _NAMED.get(options["delimiter"], options["delimiter"])
     if len(separator) != 1 or separator in '"\r\n':
         raise ExportError(f"the {format} separator must be one character such as ; or tab")
     if not delimiter or '"' in delimiter or separator in delimiter:
         raise ExportError(f"the {format} delimiter must end a row, such as lf or crlf")
-    return _encode(header, rows, separator, delimiter)
+    return separator, delimiter
 
 
 def _encode(

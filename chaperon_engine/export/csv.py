@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from chaperon_engine.export.cells import Cell, counts_cell, encode_table, text_cell
-from chaperon_engine.export.exporter import Encoded, Exporter
+from chaperon_engine.export.cells import (
+    TABLE_OPTIONS,
+    Cell,
+    counts_cell,
+    dialect,
+    encode_table,
+    text_cell,
+)
+from chaperon_engine.export.exporter import Encoded, FileExporter, Output
 from chaperon_engine.metrics.summary import Distribution, ReportMetric
 from chaperon_engine.runs.report import Report
 
@@ -26,10 +33,15 @@ COLUMNS = (
 """`samples` and what follows describe complete responses with an expected status."""
 
 
-class CsvExporter(Exporter):
+class CsvExporter(FileExporter):
     """Options: `separator`, `delimiter`."""
 
+    summary = "a row for the totals, then one for each series"
     extension = "csv"
+    options = TABLE_OPTIONS
+
+    def check(self, output: Output) -> None:
+        dialect(output.options, "csv")
 
     def encode(self, report: Report, options: Mapping[str, str]) -> Encoded:
         return encode_table(COLUMNS, _rows(report), options, "csv")

@@ -1,126 +1,124 @@
-"""The `Exporter` protocol and the registry of formats.
+"""What an exporter is: the `Exporter` protocol, its options, and the one for documents in files.
 
-Owns: what an exporter is, where exporters are found, how one is called. Must not know any format.
-Formats of others are found through the entry-point group `chaperon.exporters`; the built-in ones
-also where no metadata is installed, as in a source tree.
+Owns: the protocols, and what exporters are told (`Output`). Must not know any format, nor where
+exporters are found.
+
+Exporter           checks a destination before the run, sends a finished report there
+└── FileExporter   makes one document; inherits how files are named and written
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Iterable, Mapping
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, runtime_checkable
 
-from chaperon_engine.errors import UserError
-from chaperon_engine.export.files import Destination, ExportError, destination_for, write_file
+from chaperon_engine.export.files import Destination, destination_for, write_file
 from chaperon_engine.runs.report import Report
-from chaperon_engine.text import visible
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
-
-GROUP = "chaperon.exporters"
 
 Encoded = bytes | Iterable[bytes]
 """A whole document, or its chunks in order."""
 
-BUILT_IN = {
-    "csv": "chaperon_engine.export.csv:CsvExporter",
-    "json": "chaperon_engine.export.json:JsonExporter",
-    "timeline": "chaperon_engine.export.timeline:TimelineExporter",
-}
+
+@dataclass(frozen=True)
+class Option:
+    """Something a person can say to an exporter. Values are texts."""
+
+    name: str
+    """Small letters and hyphens, such as `endpoint-url`."""
+    help: str = ""
+    """A few words, for `--help` and the export dialog."""
+    default: str = ""
+    secret: bool = False
+    """Never in an argument, a launch request or a message. A second option, `NAME-env`, says which
+    environment variable has it."""
+    env: str = ""
+    """The environment variable that is read when the option is not given."""
 
 
+@dataclass(frozen=True)
+class Output:
+    """Where a report goes, as a person said it."""
+
+    destination: str = ""
+    """What stood behind `--out FORMAT=`; empty when nothing did."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """A text for every option of the exporter; those that nobody gave have their default."""
+    folder: Path = Path("results")
+    """Below which files go that have no destination."""
+
+    def __repr__(self) -> str:
+        # Options may hold secrets, and a traceback shows arguments.
+        return f"Output({self.destination!r})"
+
+
+@runtime_checkable
 class Exporter(Protocol):
-    """Makes a document of a report. Subclass it to inherit `write_output`."""
+    """Sends a report somewhere. Subclass it to inherit what has a body."""
 
-    extension: str
+    summary: str = ""
+    """What it makes, in a few words."""
+    destination: str = "DESTINATION"
+    """What stands behind `--out FORMAT=`, as in `--help`: `PATH`, `URL`."""
+    needs_destination: bool = True
+    options: Sequence[Option] = ()
+
+    def check(self, output: Output) -> None:
+        """Refuses what can never work: an `ExportError` with one sentence, before the run.
+
+        Must not use the network and must be quick.
+        """
+
+    @abstractmethod
+    def export(self, report: Report, output: Output) -> str:
+        """Sends the report and says where it is now; raises `ExportError` with one sentence."""
+        ...
+
+    def find_option(self, name: str) -> Option | None:
+        """The option of this name."""
+        return next((option for option in self.options if option.name == name), None)
+
+    def absolute(self, destination: str) -> str:
+        """`destination` as it is understood in any working folder."""
+        return destination
+
+
+class FileExporter(Exporter):
+    """Makes a document of a report. Give it an `extension` and `encode`."""
+
+    destination = "PATH"
+    needs_destination = False
+    extension: str = ""
     """Of the file at the default path, without the leading dot."""
 
+    @abstractmethod
     def encode(self, report: Report, options: Mapping[str, str]) -> Encoded:
-        """The document. `options` are the exporter's own; refuse unknown ones (`check_options`)."""
+        """The document. `options` has a text for each of `self.options`."""
         ...
 
     def write_output(self, encoded: Encoded, destination: Destination) -> Path:
-        """Puts the document where it belongs and says where that is; raises `ExportError`.
+        """Puts the document where it belongs; raises `ExportError`.
 
         Inherited: a file, written under a temporary name, synced and renamed.
         """
         return write_file(chunks(encoded), destination)
 
+    def export(self, report: Report, output: Output) -> str:
+        """A file; see `writing.write` for its path."""
+        destination = destination_for(report, self.extension, output.destination, output.folder)
+        return str(self.write_output(self.encode(report, output.options), destination))
+
+    def absolute(self, destination: str) -> str:
+        """An absolute path; a slash at the end, which says that it is a folder, stays."""
+        if not destination:
+            return ""
+        path = str(Path(destination).expanduser().absolute())
+        return path + os.sep if destination.endswith(("/", os.sep)) else path
+
 
 def chunks(encoded: Encoded) -> Iterable[bytes]:
     """`encoded` as chunks."""
     return (encoded,) if isinstance(encoded, bytes) else encoded
-
-
-def check_options(options: Mapping[str, str], known: Iterable[str], format: str) -> None:
-    """Raises `ExportError` for an option that is not among `known`."""
-    names = sorted(known)
-    for name in options:
-        if name not in names:
-            have = f"it has {', '.join(names)}" if names else "it has none"
-            raise ExportError(f"the {format} exporter has no option {visible(name)!r}; {have}")
-
-
-def formats() -> list[str]:
-    """Names of all formats, sorted."""
-    return sorted({*BUILT_IN, *(point.name for point in _entry_points())})
-
-
-def find(format: str) -> Exporter:
-    """A new exporter for `format`; raises `ExportError` with the nearest name."""
-    if format in BUILT_IN:
-        module, _, name = BUILT_IN[format].partition(":")
-        return cast(Exporter, getattr(importlib.import_module(module), name)())
-    for point in _entry_points():
-        if point.name == format:
-            try:
-                return cast(Exporter, point.load()())
-            except Exception as error:
-                raise ExportError(
-                    f"the exporter {format!r} ({visible(point.value)}) cannot be loaded: "
-                    f"{type(error).__name__}: {visible(error)}"
-                ) from error
-    near = difflib.get_close_matches(format, formats(), 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(formats())}"
-    raise ExportError(f"there is no export format {visible(format, 60)!r}; {hint}")
-
-
-def write(
-    report: Report,
-    format: str,
-    path: str | Path | None = None,
-    *,
-    options: Mapping[str, str] | None = None,
-    folder: str | Path = "results",
-) -> Path:
-    """Writes `report` in `format` and returns the path.
-
-    Without a path: `<folder>/<date>/<LoadTest>/<tag>-<timestamp>.<extension>` with the resolved
-    config and the list of scenarios beside it, never over an existing file. A path that is a
-    folder or ends in `/` gets a file of that name; any other path is replaced. Raises
-    `ExportError`.
-    """
-    exporter = find(format)
-    destination = destination_for(report, exporter.extension, path, Path(folder))
-    try:
-        encoded = exporter.encode(report, options or {})
-        return exporter.write_output(encoded, destination)
-    except UserError:
-        raise
-    except Exception as error:
-        if format in BUILT_IN:
-            raise
-        raise ExportError(
-            f"the exporter {format!r} failed: {type(error).__name__}: {visible(error)}"
-        ) from error
-
-
-def _entry_points() -> EntryPoints:
-    # Importing it takes 30 ms that a run without exports need not pay.
-    from importlib.metadata import entry_points
-
-    return entry_points(group=GROUP)

@@ -80,14 +80,14 @@ def safe_name(text: str, otherwise: str = "run") -> str:
 def destination_for(
     report: Report, extension: str, path: str | Path | None, folder: Path
 ) -> Destination:
-    """Where a document of `report` goes; see `exporter.write`."""
-    name = f"{safe_name(report.run.tag)}-{_started(report):%Y%m%dT%H%M%SZ}.{extension}"
+    """Where a document of `report` goes; see `writing.write`."""
+    name = f"{safe_name(report.run.tag)}-{started(report):%Y%m%dT%H%M%SZ}.{extension}"
     if path is not None and str(path):
         chosen = Path(path).expanduser()
         if str(path).endswith(("/", os.sep)) or chosen.is_dir():
             return Destination(chosen / name, replace=False, extension=extension)
         return Destination(chosen, extension=extension)
-    where = folder / f"{_started(report):%Y-%m-%d}" / safe_name(report.run.load_test, "load-test")
+    where = folder / f"{started(report):%Y-%m-%d}" / safe_name(report.run.load_test, "load-test")
     companions = {
         "config.json": _document(report.run.config),
         "scenarios.json": _document(report.plan.get("populations", [])),
@@ -201,7 +201,8 @@ def _sentence(path: Path, error: OSError) -> str:
     return f"cannot write {visible(path, 1000)}: {visible(reason)}{advice}"
 
 
-def _started(report: Report) -> datetime:
+def started(report: Report) -> datetime:
+    """When the run began, in UTC; now, for a report that does not say it."""
     try:
         return datetime.fromisoformat(report.run.started_at).astimezone(UTC)
     except ValueError:

@@ -10,20 +10,20 @@ from typing import Any
 
 import msgspec
 
-from chaperon_engine.export.exporter import Encoded, Exporter, check_options
+from chaperon_engine.export.exporter import Encoded, FileExporter
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
 
 _MAX_TEXT = 4000
 
 
-class JsonExporter(Exporter):
+class JsonExporter(FileExporter):
     """No options."""
 
+    summary = "the whole report"
     extension = "json"
 
     def encode(self, report: Report, options: Mapping[str, str]) -> Encoded:
-        check_options(options, (), "json")
         return encode_report(report)
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from chaperon_engine.export.cells import Cell, encode_table
-from chaperon_engine.export.exporter import Encoded, Exporter
+from chaperon_engine.export.cells import TABLE_OPTIONS, Cell, dialect, encode_table
+from chaperon_engine.export.exporter import Encoded, FileExporter, Output
 from chaperon_engine.runs.report import Report, ReportInterval
 
 COLUMNS = tuple(name for name in ReportInterval.__struct_fields__ if name != "heat")
 """`samples` up to `max`: service time in microseconds of what ended in this second."""
 
 
-class TimelineExporter(Exporter):
+class TimelineExporter(FileExporter):
     """Options: `separator`, `delimiter`."""
 
+    summary = "a row for each second of the run, as CSV"
     extension = "timeline.csv"
+    options = TABLE_OPTIONS
+
+    def check(self, output: Output) -> None:
+        dialect(output.options, "timeline")
 
     def encode(self, report: Report, options: Mapping[str, str]) -> Encoded:
         return encode_table(COLUMNS, _rows(report), options, "timeline")

@@ -105,8 +105,8 @@ def test_exports_have_absolute_paths_and_keep_a_slash_at_the_end(
     ("values", "sentence"),
     [
         (["jsn=x"], "there is no export format 'jsn'; did you mean json?"),
-        (["xyz"], "there are csv, json, timeline"),
-        (["csv="], "no path behind the ="),
+        (["xyz"], "there are csv, influxdb, json, s3, timeline"),
+        (["csv="], "no path or address behind the ="),
         (["csv=a", "csv=b"], "--out csv is given twice"),
     ],
 )

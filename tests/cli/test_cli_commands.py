@@ -196,7 +196,7 @@ def test_reports_of_former_runs_can_be_listed_shown_exported_and_removed(
     assert "Requests    20 " in chaperon("report").stdout
     shown = json.loads(chaperon("report", older, "--json").stdout)
     assert shown["run"]["id"] == older
-    done = chaperon("report", older, "--out", "csv=out.csv", "--option", "separator=;")
+    done = chaperon("report", older, "--out", "csv=out.csv", "--out-option", "csv.separator=;")
     assert done.returncode == 0, done.stderr
     assert (chaperon.folder / "out.csv").read_text().startswith("kind;unit;")
     assert chaperon("runs", "rm", older).stdout == f"removed {older}\n"

@@ -16,6 +16,7 @@ from chaperon_engine.export.cells import text_cell
 from chaperon_engine.export.csv import COLUMNS, DISTRIBUTION
 from chaperon_engine.export.exporter import chunks
 from chaperon_engine.export.schema import schema
+from chaperon_engine.export.settings import resolve
 from chaperon_engine.metrics.snapshot import PERCENTILES
 from chaperon_engine.metrics.summary import Distribution
 from chaperon_engine.runs.report import Report
@@ -25,7 +26,11 @@ SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "report.schema.json"
 
 
 def document(format: str, of: Report, **options: str) -> str:
-    encoded = export.find(format).encode(of, options)
+    exporter = export.find(format)
+    assert isinstance(exporter, export.FileExporter)
+    output = resolve(format, exporter, "", options)
+    exporter.check(output)
+    encoded = exporter.encode(of, output.options)
     return b"".join(chunks(encoded)).decode()
 
 
@@ -72,7 +77,7 @@ def test_csv_takes_a_separator_and_a_delimiter() -> None:
         ({"separator": ";;"}, "separator must be one character"),
         ({"separator": "\n"}, "separator must be one character"),
         ({"delimiter": ""}, "delimiter must end a row"),
-        ({"seperator": ";"}, "no option 'seperator'; it has delimiter, separator"),
+        ({"seperator": ";"}, "no option 'seperator'; did you mean separator"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, str], part: str) -> None:

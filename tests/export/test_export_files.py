@@ -7,20 +7,22 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, EntryPoints
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaperon_engine import export
 from chaperon_engine.errors import UserError
-from chaperon_engine.export import exporter
 from chaperon_engine.export.files import Destination, safe_name, write_file
-from chaperon_engine.runs.report import Report
 from tests.export.canned import HOSTILE, report
 
 STEM = "nightly-20261121T205716Z"
+
+
+def write(*args: Any, **kwargs: Any) -> Path:
+    return Path(export.write(*args, **kwargs))
 
 
 def names(folder: Path) -> list[str]:
@@ -28,12 +30,12 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_default_path_has_date_load_test_tag_and_time(tmp_path: Path) -> None:
-    path = export.write(report(), "csv", folder=tmp_path)
+    path = write(report(), "csv", folder=tmp_path)
     assert path == tmp_path / "2026-11-21" / "CheckoutTest" / f"{STEM}.csv"
 
 
 def test_config_and_scenarios_lie_beside_the_default_path(tmp_path: Path) -> None:
-    path = export.write(report(), "json", folder=tmp_path)
+    path = write(report(), "json", folder=tmp_path)
     config = json.loads(path.with_name(f"{STEM}.config.json").read_text())
     scenarios = json.loads(path.with_name(f"{STEM}.scenarios.json").read_text())
     assert config == {"timeout": 30, "config": {"token": "***"}}
@@ -42,7 +44,7 @@ def test_config_and_scenarios_lie_beside_the_default_path(tmp_path: Path) -> Non
 
 def test_all_formats_of_a_run_share_their_stem_and_companions(tmp_path: Path) -> None:
     for format in ("csv", "json", "timeline"):
-        export.write(report(), format, folder=tmp_path)
+        write(report(), format, folder=tmp_path)
     assert {Path(name).name for name in names(tmp_path)} == {
         f"{STEM}.csv",
         f"{STEM}.json",
@@ -53,18 +55,18 @@ def test_all_formats_of_a_run_share_their_stem_and_companions(tmp_path: Path) ->
 
 
 def test_the_default_path_never_replaces_a_file(tmp_path: Path) -> None:
-    first = export.write(report(), "csv", folder=tmp_path)
+    first = write(report(), "csv", folder=tmp_path)
     first.write_text("mine")
-    second = export.write(report(), "csv", folder=tmp_path)
+    second = write(report(), "csv", folder=tmp_path)
     assert second.name == f"{STEM}-2.csv"
     assert first.read_text() == "mine"
 
 
 def test_a_run_of_another_config_in_the_same_second_gets_names_of_its_own(tmp_path: Path) -> None:
-    export.write(report(), "csv", folder=tmp_path)
+    write(report(), "csv", folder=tmp_path)
     other = report()
     other.run.config = {"timeout": 31}
-    path = export.write(other, "json", folder=tmp_path)
+    path = write(other, "json", folder=tmp_path)
     assert path.name == f"{STEM}-2.json"
     assert json.loads(path.with_name(f"{STEM}-2.config.json").read_text()) == {"timeout": 31}
 
@@ -73,14 +75,14 @@ def test_an_explicit_path_is_replaced_and_stands_alone(tmp_path: Path) -> None:
     target = tmp_path / "new" / "out.csv"
     target.parent.mkdir()
     target.write_text("old")
-    assert export.write(report(), "csv", target) == target
+    assert write(report(), "csv", target) == target
     assert target.read_text().startswith("kind,")
     assert names(tmp_path) == ["new/out.csv"]
 
 
 def test_an_explicit_folder_gets_a_named_file(tmp_path: Path) -> None:
-    assert export.write(report(), "csv", tmp_path).name == f"{STEM}.csv"
-    assert export.write(report(), "csv", f"{tmp_path}/deep/").parent == tmp_path / "deep"
+    assert write(report(), "csv", tmp_path).name == f"{STEM}.csv"
+    assert write(report(), "csv", f"{tmp_path}/deep/").parent == tmp_path / "deep"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "../../etc/passwd", "/", "..", ".hidden", "a/b", "con"])
@@ -92,7 +94,7 @@ def test_names_of_others_make_safe_file_names(text: str, tmp_path: Path) -> None
     assert all(char.isalnum() or char in "-_." for char in name)
     run = report()
     run.run.load_test = run.run.tag = text
-    path = export.write(run, "csv", folder=tmp_path)
+    path = write(run, "csv", folder=tmp_path)
     assert path.resolve().is_relative_to(tmp_path.resolve())
     assert len(path.relative_to(tmp_path).parts) == 3
 
@@ -113,7 +115,7 @@ def test_nothing_is_left_of_a_document_that_fails_halfway(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(export.ExportError) as caught:
-        export.write(report(), "csv", tmp_path / "file" / "out.csv")
+        write(report(), "csv", tmp_path / "file" / "out.csv")
     assert isinstance(caught.value, UserError)
     assert str(caught.value).startswith(f"cannot write {tmp_path}/file/out.csv: ")
 
@@ -174,37 +176,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     assert left == []
 
 
-class Shout:
-    """An exporter of a user: one line."""
-
-    extension = "txt"
-
-    def encode(self, of: Report, options: Mapping[str, str]) -> bytes:
-        return of.run.load_test.upper().encode() + options.get("end", "!").encode()
-
-    def write_output(self, encoded: bytes, destination: Destination) -> Path:
-        return write_file((encoded,), destination)
-
-
-def test_exporters_of_users_are_found_through_entry_points(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    points = EntryPoints(
-        [
-            EntryPoint("shout", f"{__name__}:Shout", exporter.GROUP),
-            EntryPoint("broken", "no_such_module:X", exporter.GROUP),
-        ]
-    )
-    monkeypatch.setattr(exporter, "_entry_points", lambda: points)
-    assert export.formats() == ["broken", "csv", "json", "shout", "timeline"]
-    path = export.write(report(), "shout", tmp_path / "x", options={"end": "?"})
-    assert path.read_text() == "CHECKOUTTEST?"
-    with pytest.raises(export.ExportError, match=r"'broken' .* cannot be loaded: ModuleNotFound"):
-        export.write(report(), "broken", tmp_path / "y")
-
-
 def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(export.ExportError, match="no export format 'jsn'; did you mean json"):
         export.find("jsn")
-    with pytest.raises(export.ExportError, match="there are csv, json, timeline"):
+    with pytest.raises(export.ExportError, match="there are csv, influxdb, json, s3, timeline"):
         export.find("nothing like it")
