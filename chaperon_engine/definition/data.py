@@ -7,6 +7,7 @@ names no file outside of this folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,7 @@ def _read(document: Document, declared: Declared, name: str | None, problems: Pr
         population = _population(item, here, modules, problems)
         if population is not None:
             declared.populations.append(population)
+    declared.modules = modules.by_path()
 
 
 def _urls_as_tables(services: Any) -> Any:
@@ -173,6 +175,11 @@ class _Modules:
         if issubclass(found, LoadTest):
             raise WrongValue(f"{label} is '{shown}', which is a load test; name a scenario")
         return found
+
+    def by_path(self) -> dict[str, ModuleType]:
+        """All of them, by their paths within the folder."""
+        folder = self._folder.resolve()
+        return {os.path.relpath(path, folder): module for path, module in self._loaded.items()}
 
     def _find_part(self, reference: Any, label: str, index: int) -> Any:
         try:

@@ -55,6 +55,8 @@ class Declared:
     default_config: object = field(default_factory=dict)
     warmup_s: float = 0.0
     is_bare: bool = False
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+    """Loaded scenario files, as `scheduled.Modules`."""
 
 
 def from_load_test(found: type[LoadTest], file: Path, problems: Problems) -> Declared:

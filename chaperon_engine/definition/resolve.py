@@ -96,6 +96,7 @@ def _declared(request: LaunchRequest, problems: Problems) -> Declared:
             whole = from_load_test(load_tests[0], path, problems)
             declared.services, declared.default_config = whole.services, whole.default_config
             declared.is_bare = not whole.services
+    declared.modules = {"": module}
     if not declared.doc:
         scenarios = [first_paragraph(population.scenario) for population in declared.populations]
         declared.doc = first_paragraph(module) or next(filter(None, scenarios), "")
@@ -164,7 +165,9 @@ class _Resolver:
             is_bare=declared.is_bare,
         )
         self._check_warmup(plan, test.places["warmup"])
-        return ResolvedTest(plan=plan, services=services, populations=populations)
+        return ResolvedTest(
+            plan=plan, services=services, populations=populations, modules=declared.modules
+        )
 
     def _population(self, declared: DeclaredPopulation, name: str) -> ResolvedPopulation:
         place = declared.place.at("config").called(f"the config of population '{name}'")

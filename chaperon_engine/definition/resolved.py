@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from chaperon_engine.definition.model import Scenario, Tls
 from chaperon_engine.definition.plan import Plan, PopulationPlan
+from chaperon_engine.definition.scheduled import Modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +100,5 @@ class ResolvedTest:
     services: Mapping[str, ResolvedService]
     """As the load test has them, without what single populations override."""
     populations: list[ResolvedPopulation]
+    modules: Modules = field(default_factory=dict)
+    """The user's files, where scenarios to be scheduled are found by name."""

@@ -44,6 +44,9 @@ class ScheduledScenario(msgspec.Struct, frozen=True, kw_only=True):
     assigned: bytes = b"\x90"
     """What its session begins with, as `session.plain` packs it."""
     cookies: bytes = b"\x90"
+    """A list of those it begins with, as the jar dumps them, msgpack."""
+    is_measured: bool = True
+    """False when it was asked for in a teardown."""
 
 
 class ScheduledOutcome(msgspec.Struct, frozen=True, kw_only=True):

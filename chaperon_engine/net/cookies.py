@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ MAX_COOKIE_BYTES = 4096
 """Name and value of one cookie; larger ones are ignored, as browsers do."""
 _MAX_HEADERS_KEPT = 64
 _FOREVER = float("inf")
+
+PlainCookie = tuple[bytes, bytes, str, str, int | None, bool, float]
+"""Name, value, domain, path, port, secure and expiry of a cookie."""
 
 _BAD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IP = re.compile(r"[\d.]+|.*:.*")
@@ -124,6 +128,33 @@ class CookieJar:
         jar._cookies = dict(self._cookies)
         jar.count = self.count
         return jar
+
+    def dump(self) -> list[PlainCookie]:
+        """The cookies as plain data, for a jar in another process."""
+        return [
+            (
+                cookie.name.encode("utf-8", "surrogateescape"),
+                cookie.value.encode("utf-8", "surrogateescape"),
+                cookie.domain,
+                cookie.path,
+                cookie.port,
+                cookie.secure,
+                cookie.expires_s,
+            )
+            for cookie in self._cookies.values()
+        ]
+
+    def load(self, cookies: Iterable[PlainCookie]) -> None:
+        """Add what `dump` gave."""
+        for name, value, domain, path, port, secure, expires_s in cookies:
+            cookie = Cookie(
+                name.decode("utf-8", "surrogateescape"),
+                value.decode("utf-8", "surrogateescape"),
+                domain,
+                path,
+            )
+            cookie.port, cookie.secure, cookie.expires_s = port, secure, expires_s
+            self._put(cookie)
 
     def __len__(self) -> int:
         return self.count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chaperon_engine.definition.resolved import ResolvedPopulation
 from chaperon_engine.metrics.model import SeriesKey
@@ -11,6 +11,7 @@ from chaperon_engine.metrics.recorder import NULL_TIMED, HttpSeries, Recorder, T
 from chaperon_engine.session.failures import FailureLog
 from chaperon_engine.session.labels import MAX_REMEMBERED, ServiceLabels, texts_of, unmeasured
 from chaperon_engine.session.log import LogBook
+from chaperon_engine.session.remote import RemotePort
 
 UNMEASURED = unmeasured()
 
@@ -27,12 +28,22 @@ class PopulationContext:
     failures: FailureLog
     labels: dict[str, ServiceLabels]
     """By service."""
-    timed: dict[tuple[str, str], TimedSeries]
-    """Series of calls by action and name."""
+    timed: dict[tuple[str, str, str], TimedSeries]
+    """Series of calls and durations by kind, action and name."""
+    remote: RemotePort | None = None
+    """The rest of the run."""
+    nested: dict[tuple[object, ...], PopulationContext] = field(default_factory=dict)
+    """Contexts of nested scenarios; `session.nested` makes them."""
 
     @classmethod
     def of(
-        cls, population: ResolvedPopulation, *, recorder: Recorder, book: LogBook, seed: int
+        cls,
+        population: ResolvedPopulation,
+        *,
+        recorder: Recorder,
+        book: LogBook,
+        seed: int,
+        remote: RemotePort | None = None,
     ) -> PopulationContext:
         """The context of a population; nothing of it is recorded yet."""
         context = cls(
@@ -43,6 +54,7 @@ class PopulationContext:
             failures=FailureLog(recorder, population.plan.name),
             labels={},
             timed={},
+            remote=remote,
         )
         return context
 
@@ -92,12 +104,28 @@ class PopulationContext:
 
     def call_series(self, action: str, name: str, *, measured: bool) -> TimedSeries:
         """The series of a measured call."""
+        return self._timed("call", action, name) if measured else NULL_TIMED
+
+    def duration_series(
+        self,
+        action: str,
+        name: str,
+        *,
+        measured: bool,
+        tags: Mapping[str, object] | None = None,
+    ) -> TimedSeries:
+        """The series of durations that are not those of a call: how late, how long under way."""
         if not measured:
             return NULL_TIMED
-        place = (action, name)
+        if tags:
+            return self.recorder.timed(self.key("trend", action=action, name=name, tags=tags))
+        return self._timed("trend", action, name)
+
+    def _timed(self, kind: str, action: str, name: str) -> TimedSeries:
+        place = (kind, action, name)
         series = self.timed.get(place)
         if series is None:
-            series = self.recorder.timed(self.key("call", action=action, name=name))
+            series = self.recorder.timed(self.key(kind, action=action, name=name))
             if len(self.timed) < MAX_REMEMBERED:
                 self.timed[place] = series
         return series
@@ -107,3 +135,5 @@ class PopulationContext:
         self.timed.clear()
         for labels in self.labels.values():
             labels.forget()
+        for context in self.nested.values():
+            context.forget_series()

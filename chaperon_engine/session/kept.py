@@ -30,13 +30,20 @@ class Kept:
         # Without its traceback, which would keep every frame on its way alive.
         _add(self.errors, action, error.with_traceback(None))
 
+    def merge(self, other: Kept) -> None:
+        """Keep what another has kept, too."""
+        for mine, others in ((self.results, other.results), (self.errors, other.errors)):
+            for action, values in others.items():
+                for value in values:
+                    _add(mine, action, value)
+
 
 class KeepingClient:
     """Stands before a session's client when `store_results` is set."""
 
     def __init__(self, client: Client, kept: Kept) -> None:
         self._client = client
-        self._kept = kept
+        self.kept = kept
 
     def request(
         self,
@@ -53,13 +60,13 @@ class KeepingClient:
         try:
             response = await exchange
         except Exception as error:
-            _add(self._kept.errors, action, error)
+            _add(self.kept.errors, action, error)
             raise
-        self._kept.add_result(action, response)
+        self.kept.add_result(action, response)
         return response
 
 
-def _add(kept: dict[str, deque[Any]], action: str, value: Any) -> None:
+def _add(kept: Any, action: str, value: Any) -> None:
     values = kept.get(action)
     if values is None:
         if len(kept) >= MAX_KEPT:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from chaperon_engine.http.client import HttpClient
-from chaperon_engine.metrics.recorder import NULL_HTTP, HttpSeries
 from chaperon_engine.session.assigned import Assigned, copied
 from chaperon_engine.session.config import computed, has_functions
-from chaperon_engine.session.context import UNMEASURED, PopulationContext
+from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.kept import KeepingClient, Kept
+from chaperon_engine.session.measuring import stop_measuring
 from chaperon_engine.session.session import Session
+
+__all__ = [
+    "close",
+    "compute_config",
+    "keep_error",
+    "make_session",
+    "refresh",
+    "start_delay_s",
+    "stop_measuring",
+]
 
 
 def make_session(context: PopulationContext, index: int, http: HttpClient) -> Session:
@@ -46,15 +56,6 @@ def refresh(session: Session, assigned: Assigned) -> None:
     session.assigned = copied(assigned)
 
 
-def stop_measuring(session: Session) -> None:
-    """From now on requests are sent and nothing is recorded: for `teardown`."""
-    session._is_measured = False
-    session._labels = UNMEASURED
-    session._http.series_for = _unmeasured_hop
-    for view in (session._views or {}).values():
-        view._labels = UNMEASURED
-
-
 def keep_error(session: Session, where: str, error: BaseException) -> None:
     """Keep an error that ended an iteration or the session."""
     if session._kept is None:
@@ -65,7 +66,3 @@ def keep_error(session: Session, where: str, error: BaseException) -> None:
 def close(session: Session) -> None:
     """Abort the session's connections."""
     session._http.close()
-
-
-def _unmeasured_hop(service: str, method: str, path: str) -> HttpSeries:
-    return NULL_HTTP

@@ -11,14 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from chaperon_engine.errors import InvalidRequest
+from chaperon_engine.net.cookies import PlainCookie
 from chaperon_engine.session.assigned import Assigned, below
 from chaperon_engine.text import visible
 
 MAX_BYTES: Final = 64 * 1024
 """Of one table, packed."""
 _MAX_DEPTH: Final = 32
-_Packed = tuple[dict[str, Any], dict[str, Any]]
-"""Values, and packed namespaces by name."""
 
 
 def pack(values: Mapping[str, Any], what: str) -> bytes:
@@ -46,6 +45,16 @@ def unpack_assigned(packed: bytes) -> Assigned:
     if values:
         _fill(assigned, values)
     return assigned
+
+
+def pack_cookies(cookies: list[PlainCookie]) -> bytes:
+    """The cookies of a jar."""
+    return _bounded(cookies, "cookie")
+
+
+def unpack_cookies(packed: bytes) -> list[PlainCookie]:
+    """What `pack_cookies` packed."""
+    return msgspec.msgpack.decode(packed, type=list[PlainCookie])
 
 
 def _bounded(values: Any, what: str) -> bytes:
@@ -81,7 +90,9 @@ def _table(values: Mapping[Any, Any], what: str, prefix: str, depth: int) -> dic
     for key, value in values.items():
         if not isinstance(key, str | int) or isinstance(key, bool):
             kind = type(key).__name__
-            raise InvalidRequest(f"{what} {prefix}{visible(repr(key))}: a key must be text, not {kind}")
+            raise InvalidRequest(
+                f"{what} {prefix}{visible(repr(key))}: a key must be text, not {kind}"
+            )
         name = key if isinstance(key, int) else str(key)
         table[_plain(name, what, f"{prefix}{name}", depth)] = _plain(
             value, what, f"{prefix}{name}", depth

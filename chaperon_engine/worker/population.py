@@ -21,7 +21,9 @@ from chaperon_engine.net.ports import Labels
 from chaperon_engine.session import LogBook
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.lifecycle import make_session
+from chaperon_engine.worker.guests import Guests
 from chaperon_engine.worker.iteration import SessionLife
+from chaperon_engine.worker.placement import Placement
 from chaperon_engine.worker.share import PopulationShare
 from chaperon_engine.worker.tasks import TaskWatch
 
@@ -44,7 +46,9 @@ class LoadRunner:
         recorder: Recorder,
         http: HttpWorker,
         log: LogBook,
+        placement: Placement | None = None,
     ) -> None:
+        """`placement` says where scheduled scenarios run; without one they run here."""
         self.sessions = SessionCounts()
         self.iterations = IterationCounts()
         self._test = test
@@ -59,6 +63,7 @@ class LoadRunner:
         self._changed = asyncio.Event()
         """A session has ended."""
         self._generation = recorder.generation
+        self._placement = placement or Placement()
         self._shares: list[PopulationShare] = []
         before = 0
         for population in test.populations:
@@ -67,7 +72,13 @@ class LoadRunner:
             self._shares.append(
                 PopulationShare(
                     population,
-                    PopulationContext.of(population, recorder=recorder, book=log, seed=seed),
+                    PopulationContext.of(
+                        population,
+                        recorder=recorder,
+                        book=log,
+                        seed=seed,
+                        remote=self._placement,
+                    ),
                     worker=(worker - before) % workers,
                     workers=workers,
                     sessions=self.sessions,
@@ -92,9 +103,12 @@ class LoadRunner:
         watch = TaskWatch(self._loop)
         self._log.start_ns = start_ns
         self._set_timers(start_ns)
+        contexts = {share.population.plan.name: share.context for share in self._shares}
+        self._placement.open(Guests(contexts, self._http, self._test.modules))
         try:
             await self._start_sessions(start_ns)
             await self._all_ended()
+            await self._placement.settle()
         finally:
             self.abort()
             await self._all_ended()
@@ -121,6 +135,7 @@ class LoadRunner:
         self._stopped.set()
         for share in self._shares:
             share.interrupt(skip_teardown=True)
+        self._placement.abort()
 
     async def _all_ended(self) -> None:
         while any(share.lives for share in self._shares):

@@ -7,7 +7,8 @@ kept, and merged when there are too many (`queue`).
     Prepare  -> the plan resolved, services reached -> WorkerReady, or WorkerFailed
     Start    -> sessions run; a frame at each full second of the run, and where the measured window
                 begins and ends, so that rates are exact
-    the end of all sessions -> the last frame, WorkerDone, exit
+    the end of all sessions -> WorkerIdle; scenarios that others schedule may still run here
+    Release  -> the last frame, WorkerDone, exit
     the coordinator has gone -> exit at once
 """
 
@@ -39,10 +40,14 @@ from chaperon_engine.protocol.codec import ProtocolError, encode, to_worker_deco
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     AcceptedSeries,
+    EndPlacement,
     Message,
     Ping,
+    Place,
     Pong,
     Prepare,
+    Release,
+    Scheduled,
     Start,
     StopLoad,
     ToWorker,
@@ -55,6 +60,7 @@ from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import OutputStream
+from chaperon_engine.worker.placement import RemotePlacement
 from chaperon_engine.worker.population import LoadRunner
 from chaperon_engine.worker.preflight import check_services
 from chaperon_engine.worker.queue import FrameQueue
@@ -154,6 +160,7 @@ class _Worker:
         self._recorder: Recorder | None = None
         self._runner: LoadRunner | None = None
         self._health: HealthMonitor | None = None
+        self._placement = RemotePlacement(self.send)
         loop = asyncio.get_running_loop()
         self._prepare: asyncio.Future[Prepare] = loop.create_future()
         self._start: asyncio.Future[Start] = loop.create_future()
@@ -186,6 +193,8 @@ class _Worker:
                 self._start.set_result(message)
             case AcceptedSeries(keys=keys) if self._recorder is not None:
                 self._recorder.accept_only(keys)
+            case Place() | EndPlacement() | Scheduled() | Release():
+                self._placement.receive(message)
             case StopLoad() | AbortLoad():
                 self._stop = message
                 self._obey_stop()
@@ -245,6 +254,7 @@ class _Worker:
             recorder=recorder,
             http=http,
             log=self._log,
+            placement=self._placement,
         )
         self._obey_stop()
         gc.collect()

@@ -1,0 +1,20 @@
+"""Ends the measuring of a session: what it does from then on is sent and recorded nowhere."""
+
+from __future__ import annotations
+
+from chaperon_engine.metrics.recorder import NULL_HTTP, HttpSeries
+from chaperon_engine.session.context import UNMEASURED
+from chaperon_engine.session.core import SessionCore
+
+
+def stop_measuring(session: SessionCore) -> None:
+    """From now on requests are sent and nothing is recorded: for `teardown`."""
+    session._is_measured = False
+    session._labels = UNMEASURED
+    session._http.series_for = _unmeasured_hop
+    for view in (session._views or {}).values():
+        view._labels = UNMEASURED
+
+
+def _unmeasured_hop(service: str, method: str, path: str) -> HttpSeries:
+    return NULL_HTTP
