@@ -9,21 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaperon_engine.definition.scheduled import ScheduledOutcome, ScheduledScenario
 from chaperon_engine.metrics.model import Frame, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.snapshot import View
 from chaperon_engine.protocol import codec
 from chaperon_engine.protocol.messages import (
     AbortRun,
+    EndPlacement,
     FromClient,
     FromWorker,
     GetWindow,
     Hello,
+    Place,
+    Placed,
     Pong,
+    Release,
+    Schedule,
+    Scheduled,
     StopRun,
     Subscribe,
+    ToWorker,
+    Withdraw,
     WorkerDone,
     WorkerFailed,
     WorkerFrame,
+    WorkerIdle,
     WorkerReady,
 )
 
@@ -37,18 +47,51 @@ FRAME = Frame(
     deltas=[SeriesDelta(id=0, sent=2, ok=1, statuses={200: 1})],
 )
 
+scheduled = st.builds(
+    ScheduledScenario,
+    population=st.text(max_size=20),
+    scenarios=st.lists(st.text(max_size=20), max_size=3),
+    config=st.binary(max_size=40),
+    merge=st.booleans(),
+)
+outcomes = st.builds(
+    ScheduledOutcome,
+    kind=st.sampled_from(["done", "failed", "refused", "lost"]),
+    result=st.binary(max_size=40),
+    reason=st.text(max_size=40),
+)
 worker_messages = st.one_of(
     st.builds(WorkerReady, pid=st.integers(1, 10**6), core=st.none() | st.integers(0, 99)),
     st.builds(WorkerFailed, message=st.text(max_size=50), user_error=st.booleans()),
     st.just(WorkerFrame(frame=FRAME)),
     st.builds(Pong, number=st.integers(0, 2**31)),
     st.builds(WorkerDone, no_session_passed_init=st.booleans()),
+    st.builds(Schedule, request=st.integers(0, 2**31), what=scheduled),
+    st.builds(Withdraw, request=st.integers(0, 2**31)),
+    st.builds(Placed, placement=st.integers(0, 2**31), outcome=outcomes),
+    st.just(WorkerIdle()),
+)
+
+coordinator_messages = st.one_of(
+    st.builds(Place, placement=st.integers(0, 2**31), what=scheduled),
+    st.builds(EndPlacement, placement=st.integers(0, 2**31)),
+    st.builds(Scheduled, request=st.integers(0, 2**31), outcome=outcomes),
+    st.just(Release()),
 )
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[a:b] for a, b in pairwise(edges)]
+
+
+@given(st.lists(coordinator_messages, max_size=5), st.lists(st.integers(0, 10**6), max_size=8))
+def test_what_the_coordinator_says_about_placements_arrives_in_any_split(
+    messages: list[ToWorker], places: list[int]
+) -> None:
+    decoder = codec.to_worker_decoder()
+    data = b"".join(codec.encode(message) for message in messages)
+    assert [message for part in cut(data, places) for message in decoder.feed(part)] == messages
 
 
 @given(st.lists(worker_messages, max_size=5), st.lists(st.integers(0, 10**6), max_size=8))
