@@ -25,6 +25,7 @@ from chaperon_engine.session.log import SessionLogger
 from chaperon_engine.session.verbs import Client, HttpVerbs, ServiceView
 
 if TYPE_CHECKING:
+    from chaperon_engine.session.family import Family
     from chaperon_engine.session.session import Session
 
 
@@ -34,6 +35,7 @@ class SessionCore(HttpVerbs):
     __slots__ = (
         "_config",
         "_context",
+        "_family",
         "_http",
         "_is_measured",
         "_kept",
@@ -58,6 +60,8 @@ class SessionCore(HttpVerbs):
         self._service = http.service(first)
         self._config: Mapping[str, Any] = context.population.config
         self._is_measured = True
+        self._family: Family | None = None
+        """Parent, children and signals; made when there is the first of them."""
         self._views: dict[str, ServiceView] | None = None
         self._random: Random | None = None
         self._log: SessionLogger | None = None
@@ -79,20 +83,33 @@ class SessionCore(HttpVerbs):
 
     @property
     def id(self) -> str:
-        """Name and index: unique in the run."""
+        """Name and index: unique in the run. A child's begins with its parent's."""
+        if self._family is not None:
+            return self._family.id
         return f"{self._context.name}-{self.index}"
 
     @property
     def random(self) -> Random:
-        """Random numbers that are the same in every run with the same seed and index."""
+        """Random numbers that are the same in every run with the same seed and index; those of
+        children differ from each other and from their parent's."""
         if self._random is None:
-            context = self._context
-            seed = f"{context.seed}:{context.population.plan.name}:{self.index}"
-            self._random = Random(seed)
+            context, family = self._context, self._family
+            who = self.index if family is None or family.parent is None else family.id
+            self._random = Random(f"{context.seed}:{context.population.plan.name}:{who}")
         return self._random
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SessionCore:
+        # A session among the assigned values that a child gets copies of stays the one it is.
+        return self
+
+    def _close(self) -> None:
+        """Let go of all that the session holds; children that still run are cancelled."""
+        if self._family is not None:
+            self._family.close()
+        self._http.close()
 
     # Services.
 

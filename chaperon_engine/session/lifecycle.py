@@ -64,5 +64,5 @@ def keep_error(session: Session, where: str, error: BaseException) -> None:
 
 
 def close(session: Session) -> None:
-    """Abort the session's connections."""
-    session._http.close()
+    """Abort the session's connections and children."""
+    session._close()

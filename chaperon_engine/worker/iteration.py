@@ -29,6 +29,7 @@ from chaperon_engine.session.failures import (
     reason_of,
     waits_at,
 )
+from chaperon_engine.session.family import with_children
 
 Outcome = Literal["failed", "timed_out", "interrupted"]
 
@@ -164,7 +165,7 @@ class SessionLife:
                     return False
             await lifecycle.compute_config(session)
             self._scenario = self._population.scenario()
-            await _as_coroutine(self._scenario.init)(session)
+            await with_children(session, _as_coroutine(self._scenario.init)(session))
         except BaseException as error:
             if isinstance(error, GeneratorExit):
                 raise
@@ -195,30 +196,31 @@ class SessionLife:
             self._is_iterating = True
             if self._snapshot is not None:
                 lifecycle.refresh(session, self._snapshot)
+            has_waited = True
             try:
-                work = run(session)
-                waited = work.send(None)
-                while True:
-                    try:
-                        yield waited
-                    except GeneratorExit:
-                        work.close()
-                        raise
-                    except BaseException as error:
-                        waited = work.throw(error)
-                    else:
-                        break
-                yield from work
-            except StopIteration:
-                if self._is_over:
-                    return
-                counts.completed += 1
-                failures = 0
-                self._is_iterating = False
-                yield
+                try:
+                    work = run(session)
+                    waited = work.send(None)
+                    while True:
+                        try:
+                            yield waited
+                        except GeneratorExit:
+                            work.close()
+                            raise
+                        except BaseException as error:
+                            waited = work.throw(error)
+                        else:
+                            break
+                    yield from work
+                except StopIteration:
+                    has_waited = False
+                if session._family is not None:
+                    yield from session._family.settle().__await__()
             except BaseException as error:
                 if isinstance(error, GeneratorExit):
                     raise
+                if session._family is not None:
+                    yield from session._family.end().__await__()
                 if self._is_over:
                     return
                 self._is_iterating = False
@@ -233,6 +235,8 @@ class SessionLife:
                 counts.completed += 1
                 failures = 0
                 self._is_iterating = False
+                if not has_waited:
+                    yield
 
     def _survives(self, error: BaseException) -> bool:
         """Count an iteration that did not complete; whether the session goes on."""
@@ -246,7 +250,9 @@ class SessionLife:
             return False
         cause = cause_of(error)
         if not is_counted_already(error):
-            self._context.failures.add(cause, "run")
+            family = self.session._family
+            is_childs = family is not None and family.raised(cause)
+            self._context.failures.add(cause, "child" if is_childs else "run")
         lifecycle.keep_error(self.session, "run", cause)
         self._uncancel()
         return True
@@ -256,7 +262,8 @@ class SessionLife:
         if self._outcome in ("timed_out", "interrupted"):
             self._timer = self._loop.call_later(TEARDOWN_LIMIT_S, self._cancel)
         try:
-            await _as_coroutine(self._scenario.teardown)(self.session)
+            session = self.session
+            await with_children(session, _as_coroutine(self._scenario.teardown)(session))
         except BaseException as error:
             if isinstance(error, GeneratorExit):
                 raise
