@@ -5,7 +5,7 @@ from __future__ import annotations
 from chaperon_engine.http.rules import REDIRECTS
 from chaperon_engine.net.headers import Headers, parse_head, reason_phrase
 
-__all__ = ["NO_FACTS", "NO_HEAD", "HeadFacts", "Headers", "ends_with_connection", "parse_head",
+__all__ = ["NO_FACTS", "HeadFacts", "Headers", "ends_with_connection", "parse_head",
            "read_facts", "reason_phrase"]  # fmt: skip
 
 
@@ -25,8 +25,6 @@ class HeadFacts:
 
 
 NO_FACTS = HeadFacts(0, 0, False, False)
-NO_HEAD = b"\0"
-"""What no reply begins with."""
 
 
 def read_facts(head: bytes) -> HeadFacts | None:

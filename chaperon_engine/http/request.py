@@ -11,10 +11,10 @@ import msgspec
 
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.decode import ACCEPT_ENCODING
-from chaperon_engine.http.headers import NO_FACTS, NO_HEAD
 from chaperon_engine.http.multipart import MultipartBody
 from chaperon_engine.http.options import RequestOptions
 from chaperon_engine.http.upload import IterableBody, UploadBody
+from chaperon_engine.http.usual import NO_REPLY
 from chaperon_engine.net.fields import (
     HeaderFields,
     basic_credentials,
@@ -38,8 +38,7 @@ class Prepared:
     """A request ready to be sent, as often as wanted when its body allows it."""
 
     __slots__ = (
-        "body", "head", "method", "origin", "path", "rules", "tail", "usual_facts", "usual_head",
-        "wire",
+        "body", "head", "method", "origin", "path", "rules", "tail", "usual", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -64,9 +63,8 @@ class Prepared:
         self.rules = rules
         self.body = body
         """What follows `wire`, when it does not fit in memory."""
-        self.usual_head = NO_HEAD
-        """The head of the last reply whose connection lives on; the next is likely the same."""
-        self.usual_facts = NO_FACTS
+        self.usual = NO_REPLY
+        """The last reply that another may be like."""
 
     def with_cookies(self, cookies: bytes) -> bytes:
         """`wire` with a Cookie field."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaperon_engine.definition.resolved import ResolvedService
-from chaperon_engine.http.connection import ReplySink
+from chaperon_engine.http.assembly import ReplySink
 from chaperon_engine.http.headers import HeadFacts
 from chaperon_engine.http.pool import Pool
 from chaperon_engine.http.request import IDEMPOTENT, Prepared, prepare

@@ -395,6 +395,6 @@ async def test_an_idle_connection_keeps_nothing_of_its_last_reply(
     (connection,) = harness.client.service("target").pool.idle
     assert connection.response is None
     assert connection.future is None
-    assert not connection._raw
-    assert not connection._chunks
-    assert not connection._pieces
+    assert not connection._assembly.received
+    assert not connection._assembly.head
+    assert not connection._assembly.body

@@ -140,7 +140,7 @@ async def test_a_connection_that_ends_too_early(
     harness.add("target", server.url)
     call = asyncio.create_task(harness.call("POST"))
     if resets and part:
-        await until(lambda: any(c._received for c in harness.worker.connections))
+        await until(lambda: any(c._assembly.received for c in harness.worker.connections))
     arrived.set()
     with pytest.raises(error):
         await call
@@ -166,7 +166,7 @@ async def test_a_reset_in_a_body_without_length_is_no_complete_reply(
     server = await servers.raw(handler)
     harness.add("target", server.url)
     call = asyncio.create_task(harness.call())
-    await until(lambda: any(c._body_bytes for c in harness.worker.connections))
+    await until(lambda: any(c._assembly._body_bytes for c in harness.worker.connections))
     arrived.set()
     with pytest.raises(BodyCutShort):
         await call

@@ -67,6 +67,33 @@ def test_a_reply_with_the_usual_head_may_be_cut_anywhere(line: Line, reply: byte
         assert not connection.closing
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_same_head_with_another_body_is_told_from_the_same_reply(
+    line: Line, *, kept: bool
+) -> None:
+    line.warm()
+    size = 10 if kept else 10_000
+    head = HEAD.replace(b"2\r", b"%d\r" % size)
+    connection = line.connect()
+    for letter in (b"a", b"a", b"b", b"a"):
+        future = line.send(connection)
+        connection.data_received(head + letter * size)
+        response = future.result()
+        assert (response.body, response.head) == (letter * size, head)
+        assert response.received == len(head) + size
+        assert response.start_ns <= response.first_byte_ns <= response.end_ns
+
+
+def test_a_reply_that_ends_the_connection_is_never_taken_for_the_usual_one(line: Line) -> None:
+    for head in (HEAD[:-2] + b"Connection: close\r\n\r\n", HEAD.replace(b"1.1", b"1.0")):
+        for _ in range(2):
+            connection = line.connect()
+            future = line.send(connection)
+            connection.data_received(head + b"hi")
+            assert future.result().body == b"hi"
+            assert connection.closing
+
+
 def test_bytes_after_a_reply_with_the_usual_head_end_the_connection(line: Line) -> None:
     for extra in (b"H", HEAD + b"no"):
         connection = line.warm()
