@@ -135,7 +135,7 @@ if TYPE_CHECKING:
         ReportRun,
         ReportWorker,
     )
-    from chaperon_engine.session import Session
+    from chaperon_engine.session import ANY, ChildHandle, Session, SpreadHandle
     from chaperon_engine.text import visible, visible_block
     from chaperon_engine.units import (
         Duration,
@@ -192,7 +192,7 @@ _HOMES: dict[str, str] = {
     ),
     "metrics.summary": "Distribution ReportHealth ReportMetric ReportTotals",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
-    "session": "Session",
+    "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
     "worker.trial_events": (
         "TrialCheck TrialException TrialFailure TrialFinished TrialLog TrialRequest "
@@ -209,6 +209,7 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "ANY",
     "EXIT_BAD_INPUT",
     "EXIT_EXPORT_FAILED",
     "EXIT_INTERRUPTED",
@@ -224,6 +225,7 @@ __all__ = [
     "ChaperonError",
     "CheckCount",
     "CheckedTimeout",
+    "ChildHandle",
     "Clock",
     "ConnectFailed",
     "ConnectTimeout",
@@ -292,6 +294,7 @@ __all__ = [
     "SessionCounts",
     "SessionRefused",
     "Snapshot",
+    "SpreadHandle",
     "SystemClock",
     "Tls",
     "TlsError",

@@ -68,7 +68,7 @@ def show_event(event: TrialEvent, *, width: int, color: bool, full: bool = False
 
 
 def _lines(event: TrialEvent, width: int, full: bool) -> Iterator[tuple[str, Style]]:
-    at = f"{event.at_s:7.3f}  "
+    at = f"{event.at_s:7.3f}  {_child(event)}"
     match event:
         case TrialStarted():
             urls = "  ".join(f"{name}={url}" for name, url in event.services.items())
@@ -103,6 +103,13 @@ def _lines(event: TrialEvent, width: int, full: bool) -> Iterator[tuple[str, Sty
             yield "", ""
             yield event.verdict, "green" if event.ok else "red"
             yield _counts(event), ""
+
+
+def _child(event: TrialEvent) -> str:
+    """`[search-0] ` for what a child session did; its id begins with its parent's."""
+    who = getattr(event, "session", "") or getattr(event, "source", "")
+    child = who.partition("/")[2]
+    return f"[{child}] " if child else ""
 
 
 def _message(

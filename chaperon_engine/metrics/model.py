@@ -223,7 +223,7 @@ class ExceptionGroup(msgspec.Struct, array_like=True):
     traceback: str
     """Of the first one; only frames of user code, several lines."""
     where: str = "run"
-    """`init`, `run`, `teardown` or `check`."""
+    """`init`, `run`, `child`, `teardown` or `check`."""
     session: str = ""
 
 

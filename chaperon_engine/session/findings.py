@@ -7,7 +7,8 @@ from inspect import iscoroutine
 from typing import Any, NoReturn
 
 from chaperon_engine.actions.metric import checked, in_series_unit
-from chaperon_engine.errors import SessionAborted, SessionRefused
+from chaperon_engine.clock import now_ns
+from chaperon_engine.errors import InvalidRequest, SessionAborted, SessionRefused
 from chaperon_engine.session.core import SessionCore
 from chaperon_engine.session.failures import reason_of
 
@@ -44,7 +45,10 @@ class Findings(SessionCore):
         raise SessionRefused(reason)
 
     def abort(self, reason: str) -> NoReturn:
-        """End this session: the rest of its actions are skipped, except for `teardown`."""
+        """End this session: the rest of its actions are skipped, except for `teardown`.
+
+        Its children end with it. In a child it ends the child alone.
+        """
         raise SessionAborted(reason)
 
     def add_metric(
@@ -89,9 +93,37 @@ class Findings(SessionCore):
             key = self._context.key("rate", unit="", name=name, tags=tags)
             self._context.recorder.rate(key, bool(value))
 
+    def timestamp(self) -> int:
+        """Monotonic nanoseconds, comparable between all sessions on this machine: what to send
+        along with a message for `latency`."""
+        return now_ns()
+
+    def latency(
+        self, name: str, timestamp: int, *, tags: Mapping[str, object] | None = None
+    ) -> int:
+        """Record the time since `timestamp()` was called, here or in another session of this
+        machine, as a distribution in microseconds; nanoseconds.
+
+        Raises InvalidRequest for a time that has not come yet: it is not of this machine's clock.
+        """
+        if not isinstance(timestamp, int) or isinstance(timestamp, bool):
+            raise InvalidRequest(f"latency {name!r} takes what timestamp() gave, not {timestamp!r}")
+        elapsed_ns = now_ns() - timestamp
+        if elapsed_ns < 0:
+            raise InvalidRequest(
+                f"latency {name!r}: the timestamp lies {-elapsed_ns:,} ns in the future; only "
+                "timestamp() of sessions on this machine can be compared"
+            )
+        series = self._context.duration_series(
+            "latency", name, measured=self._is_measured, tags=tags
+        )
+        series.record_ns(elapsed_ns)
+        return elapsed_ns
+
     @property
     def results(self) -> Mapping[str, Sequence[Any]]:
-        """The last responses by action (`GET /`), kept only with the config `store_results`."""
+        """The last responses by action (`GET /`), kept only with the config `store_results`;
+        those of children, too, once these are over."""
         return {} if self._kept is None else self._kept.results
 
     @property

@@ -23,6 +23,7 @@ from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import ExceptionGroup
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.net.ports import Labels, RecorderPort
+from chaperon_engine.session.family import CURRENT_CHILD
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.worker.trial_events import (
@@ -52,7 +53,7 @@ class Observer:
         self._start_ns = now_ns()
         self._exchanges = 0
         self.session = ""
-        """Id of the session that is running."""
+        """Id of the session that is running; its children are known by themselves."""
         self.checks_passed = 0
         self.checks_failed = 0
 
@@ -69,7 +70,7 @@ class Observer:
             TrialRequest(
                 at_s=self.at_s(),
                 number=self._exchanges,
-                session=self.session,
+                session=CURRENT_CHILD.get() or self.session,
                 service=service,
                 method=visible(method),
                 url=visible(url, 2000),
@@ -88,7 +89,7 @@ class Observer:
             TrialResponse(
                 at_s=self.at_s(),
                 number=number,
-                session=self.session,
+                session=CURRENT_CHILD.get() or self.session,
                 status=response.status,
                 reason=visible(response.reason),
                 expected=response.expected,
@@ -111,7 +112,7 @@ class Observer:
             TrialFailure(
                 at_s=self.at_s(),
                 number=number,
-                session=self.session,
+                session=CURRENT_CHILD.get() or self.session,
                 code=code,
                 origin=origin,
                 message=visible(message),
@@ -127,7 +128,7 @@ class Observer:
         self._emit(
             TrialCheck(
                 at_s=self.at_s(),
-                session=self.session,
+                session=CURRENT_CHILD.get() or self.session,
                 name=visible(name),
                 passed=passed,
                 reason=visible(reason),
@@ -139,7 +140,7 @@ class Observer:
         self._emit(
             TrialException(
                 at_s=self.at_s(),
-                session=self.session,
+                session=CURRENT_CHILD.get() or self.session,
                 where=group.where,
                 type=visible(group.type),
                 message=visible(group.message),
