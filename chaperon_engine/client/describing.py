@@ -54,7 +54,7 @@ async def describe(request: LaunchRequest, *, timeout_s: float = 15) -> Plan:
         raise UserError(
             f"loading the file took longer than {show_duration(timeout_s)}: does it loop or wait "
             "at import?",
-            path=request.file,
+            path=request.file or None,
         ) from None
     finally:
         if child.returncode is None:
@@ -77,7 +77,7 @@ def _read_answer(request: LaunchRequest, output: bytes, errors: bytes, code: Any
         raise UserError(
             f"loading the file ended the process (exit status {code}): "
             f"{visible(last) or 'without a word'}",
-            path=request.file,
+            path=request.file or None,
         ) from None
     if answer.error is not None:
         raise UserError(

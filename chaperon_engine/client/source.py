@@ -1,7 +1,7 @@
-"""From a class to the file that describe and the workers load it from.
+"""From a class, a path or plain data to a request that says what describe and the workers load.
 
 A class of a notebook or of an interactive session has no file: the definitions of its cells are
-written to one. Must not know: what is done with the file.
+written to one. Must not know: what else a launch decides.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import ast
 import hashlib
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chaperon_engine.client.plain_data import plain_data
+from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.runs.directory import home
 from chaperon_engine.runs.files import write_atomic
@@ -22,7 +25,18 @@ _DEFINITIONS = (
 )  # fmt: skip
 
 
-def locate(load_test: type[Any] | str | Path) -> tuple[str, str | None]:
+def request_for(load_test: type[Any] | str | Path | Mapping[str, Any]) -> LaunchRequest:
+    """A launch of this load test and nothing else decided. Raises UserError.
+
+    Plain data names its scenarios below the current directory.
+    """
+    if isinstance(load_test, Mapping):
+        return LaunchRequest(data=plain_data(load_test), folder=str(Path.cwd()))
+    file, name = _locate(load_test)
+    return LaunchRequest(file=file, name=name)
+
+
+def _locate(load_test: type[Any] | str | Path) -> tuple[str, str | None]:
     """(absolute path of the file, name within it). Raises UserError."""
     if isinstance(load_test, Path):
         return str(load_test.expanduser().absolute()), None
@@ -32,7 +46,9 @@ def locate(load_test: type[Any] | str | Path) -> tuple[str, str | None]:
             file, name = load_test, ""
         return str(Path(file).expanduser().absolute()), name or None
     if not isinstance(load_test, type):
-        raise UserError(f"run() takes a LoadTest class or a path, not {type(load_test).__name__}")
+        raise UserError(
+            f"run() takes a LoadTest class, a path or plain data, not {type(load_test).__name__}"
+        )
     name = load_test.__qualname__
     if not name.isidentifier():
         raise UserError(

@@ -98,7 +98,7 @@ def _too_long(request: LaunchRequest, limit_s: float) -> UserError:
     return UserError(
         f"the trial did not end within {show_duration(limit_s + LOADING_S)}: does its code loop "
         "without waiting?",
-        path=request.file,
+        path=request.file or None,
     )
 
 
@@ -108,5 +108,5 @@ def _ended(request: LaunchRequest, code: int | None, errors: IO[bytes]) -> UserE
     last = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
     return UserError(
         f"the trial ended its process (exit status {code}): {visible(last) or 'without a word'}",
-        path=request.file,
+        path=request.file or None,
     )

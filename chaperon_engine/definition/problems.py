@@ -76,18 +76,15 @@ class Problems:
             return None
 
     def finish(self) -> None:
-        """Raise UserError when anything was found: one line per problem.
+        """Raise UserError when anything was found: one line per problem, each with its place.
 
-        `path` and `line` are set when all problems share them; otherwise each line names its own.
+        A single problem has its `path` and `line` in the error's fields.
         """
-        if not self.found:
-            return
-        places = {(problem.path, problem.line) for problem in self.found}
-        if len(places) == 1:
-            path, line = places.pop()
-            text = "\n".join(dict.fromkeys(problem.message for problem in self.found))
-            raise UserError(text, path=path, line=line)
-        raise UserError("\n".join(dict.fromkeys(str(problem) for problem in self.found)))
+        lines = list(dict.fromkeys(str(problem) for problem in self.found))
+        if len(lines) == 1:
+            raise self.found[0]
+        if lines:
+            raise UserError("\n".join(lines))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

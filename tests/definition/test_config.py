@@ -272,7 +272,8 @@ def test_a_mistake_in_the_config_file_names_file_and_line(bench: Workbench) -> N
     path = bench.write("[services.shop]\ntimeot = 5\n", "stage.toml")
     error = bench.error(bench.load_test, ONE, config_file=str(path))
     assert str(error) == (
-        f"{path}:2: unknown setting 'timeot' of services.shop in stage.toml; did you mean 'timeout'?"
+        f"{path}:2: unknown setting 'timeot' of services.shop in stage.toml; did you mean "
+        "'timeout'?"
     )
 
 
@@ -292,6 +293,96 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(bench: Workbench) -> 
         f"{path}:1: delay in stage.toml {ending}",
         "max_series in --set must be 1 or more, not 0",
     ]
+
+
+CONFIG_FILE = """\
+timeout = "5s"
+insecure = "yes"
+typo = 1
+
+[http]
+pool = "both"
+
+[services.shop]
+timeout = 0
+
+[services.shop.headers]
+X-Good = "1"
+"X Bad" = "2"
+
+[services.shop.tls]
+insecure = 5
+ca_fil = "x"
+
+[services.push]
+delay = 1
+
+[services]
+shp.timeout = 1
+
+[populations.buyers]
+sessions = 0
+session = 5
+config.delay = "x"
+
+[populations]
+nobody.sessions = 1
+"""
+
+
+def test_every_mistake_in_a_config_file_has_the_line_of_its_key(bench: Workbench) -> None:
+    path = bench.write(CONFIG_FILE, "stage.toml")
+    lines = bench.error(bench.load_test, TWO, config_file=str(path)).message.splitlines()
+    rows = CONFIG_FILE.splitlines()
+    found = {}
+    for line in lines:
+        place, sentence = line.removeprefix(f"{path}:").split(": ", 1)
+        found[rows[int(place) - 1]] = sentence.partition(" in stage.toml")[0]
+    assert found == {
+        'insecure = "yes"': "insecure of stage.toml must be true or false, not 'yes'",
+        "typo = 1": "unknown setting 'typo'",
+        'pool = "both"': "pool of http",
+        "timeout = 0": "timeout of services.shop",
+        '"X Bad" = "2"': "headers of services.shop",
+        "insecure = 5": "insecure of tls of services.shop",
+        "delay = 1": "delay of services.push",
+        "shp.timeout = 1": "unknown service 'shp'",
+        "sessions = 0": "sessions of populations.buyers",
+        "session = 5": "unknown setting 'session' of populations.buyers",
+        'config.delay = "x"': "delay in populations.buyers.config",
+        "nobody.sessions = 1": "unknown population 'nobody'",
+    }
+
+
+def test_a_mistake_in_a_json_file_has_its_line(bench: Workbench) -> None:
+    path = bench.write('{"services": {"shop": {\n  "base_url": "x",\n  "pool": 1}}}', "stage.json")
+    error = bench.error(bench.load_test, ONE, config_file=str(path))
+    assert [line.partition(": ")[0] for line in error.message.splitlines()] == [
+        f"{path}:2",
+        f"{path}:3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "launch", "line", "message"),
+    [
+        ("\n[services.shop.tls]\nca_file = 'no.pem'", {}, 3, "ca_file of service 'shop' does not"),
+        ("\n[http]\ntls.key_file = 'no.pem'", {}, 3, "service 'shop' has a key_file but no cert"),
+        ("warmup = 0\n\n[populations.Buy]\nduration = 5\nramp_up = 6", {}, 5, "ramp_up of popul"),
+        ("[populations.Buy]\niterations = 1\nshared_iterations = 2", {}, 3, "population 'Buy' has"),
+        ("\nwarmup = '1m'", {"duration_s": 5.0}, 2, "warmup takes 60 s of a run of 5 s"),
+        ("bearer = 'a'\nbasic_auth = 'a:b'", {}, 1, "stage.toml has both basic_auth and bearer"),
+    ],
+)
+def test_a_mistake_that_shows_after_the_merge_has_the_line_of_the_last_word_on_it(
+    bench: Workbench, config: str, launch: dict[str, Any], line: int, message: str
+) -> None:
+    path = bench.write(config, "stage.toml")
+    body = "services = {'shop': Service('http://h:1', tls=Tls(server_name='x'))}\nscenarios = [Buy]"
+    error = bench.error(bench.load_test, body, config_file=str(path), **launch)
+    found = [found for found in str(error).splitlines() if message in found]
+    assert len(found) == 1
+    assert found[0].startswith(f"{path}:{line}: {message}")
 
 
 @pytest.mark.parametrize(

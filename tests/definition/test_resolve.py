@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaperon_engine.definition.plan import LaunchRequest, LoadProfile, Plan
+from chaperon_engine.definition.plan import (
+    LaunchRequest,
+    LoadProfile,
+    Plan,
+    PopulationPlan,
+    ServicePlan,
+)
 from chaperon_engine.definition.resolve import resolve
 from tests.definition.conftest import HEAD, Workbench
 
@@ -367,6 +373,210 @@ def test_a_load_test_as_json_takes_scenarios_as_words(bench: Workbench) -> None:
                 "    async def run(self, session): ...\n", "a.py")  # fmt: skip
     plan = bench.resolve('{"scenarios": ["a.py:A", "a.py"]}', "quick.json").plan
     assert (plan.load_test, populations(plan)) == ("quick", {"A": ("A", 1), "A-2": ("A", 1)})
+
+
+def test_data_names_scenarios_by_file_or_module_below_its_folder(bench: Workbench) -> None:
+    bench.write(HEAD, "walks.py")
+    bench.write("from lib.shared import *\n" + HEAD, "lib/more.py")
+    bench.write("WORDS = []\n", "lib/shared.py")
+    bench.write(HEAD, "package/__init__.py")
+    (bench.folder / "inner.py").symlink_to(bench.folder / "walks.py")
+    names = ["walks:Buy", "lib.more:Buy", "lib/more.py:Look", "package:Buy", "inner.py:Buy",
+             f"{bench.folder}/walks.py:Look", "lib/../walks.py:Look"]  # fmt: skip
+    data = msgspec.json.encode({"scenarios": names}).decode()
+    plan = bench.resolve(data, "load.json").plan
+    assert [found.scenario for found in plan.populations] == [
+        "Buy", "Buy", "Look", "Buy", "Buy", "Look", "Look",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["../out.py:Buy", "OUT/out.py:Buy", "link.py:Buy", "linked/out.py:Buy", "linked.out:Buy",
+     "loop.py:Buy", "a/../../out.py:Buy", "nul\0.py:Buy", "half\ud800.py:Buy"],
+)  # fmt: skip
+def test_data_names_no_scenario_file_outside_of_its_folder(
+    bench: Workbench, reference: str
+) -> None:
+    out = bench.folder / "out"
+    bench.write(HEAD, "out/out.py")
+    bench.folder = bench.folder / "own"
+    bench.write(HEAD, "walks.py")
+    (bench.folder / "link.py").symlink_to(out / "out.py")
+    (bench.folder / "linked").symlink_to(out)
+    (bench.folder / "loop.py").symlink_to(bench.folder / "loop.py")
+    table = {"scenarios": ["walks:Buy", reference.replace("OUT", str(out))]}
+    request = LaunchRequest(data=table, folder=str(bench.folder))
+    message = bench.error(resolve, request).message
+    assert message.startswith("scenario 2 of the load test is '")
+    assert message.endswith(
+        f"'; scenario files must lie in the folder of the load test, {bench.folder}"
+    )
+
+
+@pytest.mark.parametrize("reference", ["os", "os:Buy", "chaperon_engine.definition.model:Scenario"])
+def test_a_module_in_data_is_never_one_that_is_installed(bench: Workbench, reference: str) -> None:
+    request = LaunchRequest(data={"scenarios": [reference]}, folder=str(bench.folder))
+    error = bench.error(resolve, request)
+    assert "there is no such file" in error.message or "does not exist" in error.message
+    assert str(error.path).startswith(str(bench.folder))
+
+
+@pytest.mark.parametrize("reference", ["walks-1.txt:Buy", "a b:Buy", ":Buy", "walks.:Buy", [5]])
+def test_a_reference_that_is_neither_file_nor_module_says_what_to_write(
+    bench: Workbench, reference: Any
+) -> None:
+    request = LaunchRequest(data={"scenarios": [{"scenario": reference}]}, folder="/")
+    message = bench.error(resolve, request).message
+    assert message.endswith('must name a scenario as "file.py:Class" or "module:Class"')
+
+
+TLS = "{ ca_file = '../ca.pem' }"
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (f"[services.shop]\nbase_url = 'http://h'\ntls = {TLS}", 5),
+        (f"[default_config]\ntls = {TLS}", 4),
+        (f"[default_config]\nhttp.tls = {TLS}", 4),
+        (f"[default_config.services.default]\ntls = {TLS}", 4),
+        (f"config.tls = {TLS}", 3),
+        ("config.tls.ca_file = '/etc/passwd'", 3),
+        ("config.tls.ca_file = '~/ca.pem'", 3),
+    ],
+)
+def test_data_names_no_tls_file_outside_of_its_folder(
+    bench: Workbench, data: str, line: int
+) -> None:
+    bench.write(HEAD, "own/walks.py")
+    bench.write("pem", "ca.pem")
+    error = bench.error(bench.resolve, WALK + data, "own/load.toml")
+    assert (
+        f"must lie in the folder of the load test, {bench.folder}/own, for it is plain data"
+        in (error.message.splitlines()[0])
+    )
+    assert (f"{bench.folder}/own/load.toml:{line}: ca_file of tls") in str(error)
+
+
+def test_the_launch_may_name_any_tls_file_for_data(bench: Workbench) -> None:
+    bench.write(HEAD, "own/walks.py")
+    bench.write("pem", "ca.pem")
+    bench.write("pem", "own/ca.pem")
+    data = WALK + "config.tls.ca_file = 'ca.pem'"
+    test = bench.resolve(data, "own/load.toml", overrides=["tls.ca_file=../ca.pem"])
+    assert test.services["default"].tls.ca_file == bench.folder / "own" / ".." / "ca.pem"
+
+
+def test_a_load_test_can_come_as_data_with_the_launch(bench: Workbench) -> None:
+    bench.write(HEAD, "walks.py")
+    table = {
+        "name": "Nightly",
+        "services": {"shop": "http://h:1"},
+        "scenarios": [{"scenario": "walks:Buy", "sessions": 5}],
+        "default_config": {"delay": 1, "config": {"words": ["tea"]}},
+    }
+    request = LaunchRequest(data=table, folder=str(bench.folder), overrides=["timeout=5"])
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=LaunchRequest)
+    test = resolve(sent)
+    plan = test.plan
+    assert (plan.load_test, plan.file, plan.sessions) == ("Nightly", "", 5)
+    assert (test.services["shop"].base_url, test.services["shop"].timeout_s) == ("http://h:1", 5)
+    assert test.populations[0].config == {"words": ["tea"]}
+    assert resolve(msgspec.structs.replace(request, data={"scenarios": ["walks:Buy"]})).plan == (
+        Plan(
+            load_test="LoadTest",
+            file="",
+            services=[ServicePlan(name="default", base_url="", settings={"timeout": 5.0})],
+            populations=[PopulationPlan(
+                name="Buy", scenario="Buy", sessions=1, profile=LoadProfile(),
+                config={"timeout": 5.0},
+            )],
+        )
+    )  # fmt: skip
+
+
+def test_data_without_a_folder_is_refused(bench: Workbench) -> None:
+    error = bench.error(resolve, LaunchRequest(data={"scenarios": ["walks:Buy"]}))
+    assert str(error) == "a load test as plain data needs the absolute path of its folder"
+
+
+DATA_WITH_MISTAKES = """\
+name = ""
+nmae = "x"
+doc = 5
+
+[services]
+shop = "h:1"
+
+[services.push]
+base_url = "http://h"
+timeout = "never"
+
+[default_config]
+delay = "x"
+services.push.pool = "y"
+
+[[scenarios]]
+scenario = "walks:Buy"
+sessions = "many"
+
+[[scenarios]]
+scenario = "walks:Buy"
+name = "twice"
+session = 5
+config.random_delay = "x"
+
+[[scenarios]]
+name = "none"
+
+[[scenarios]]
+scenario = [
+  "walks:Buy",
+  "../walks.py:Buy",
+]
+
+[[scenarios]]
+name = "twice"
+scenario = "walks:Look"
+duration = 1
+ramp_up = 2
+"""
+
+
+def test_every_mistake_in_data_has_the_line_of_its_key(bench: Workbench) -> None:
+    bench.write(HEAD, "walks.py")
+    error = bench.error(bench.resolve, DATA_WITH_MISTAKES, "load.toml")
+    rows = DATA_WITH_MISTAKES.splitlines()
+    places = [line.partition(": ")[0].rpartition(":")[2] for line in error.message.splitlines()]
+    numbers = [index for index, row in enumerate(rows, 1) if row and (
+        row in ('name = ""', 'nmae = "x"', "doc = 5", 'shop = "h:1"', 'timeout = "never"',
+                'delay = "x"', 'services.push.pool = "y"', 'sessions = "many"', "session = 5",
+                'config.random_delay = "x"', '  "../walks.py:Buy",', "ramp_up = 2")
+    )]  # fmt: skip
+    numbers.append(rows.index('name = "none"'))  # Of the header above it: a key is missing.
+    numbers.append(len(rows) - rows[::-1].index('name = "twice"'))
+    assert sorted(map(int, places)) == sorted(numbers)
+
+
+def test_what_is_no_scenario_is_named_by_its_class_with_file_and_line(bench: Workbench) -> None:
+    text = HEAD + (
+        "class Plain: ...\ndef walk(session): ...\n"
+        "class T(LoadTest):\n    scenarios = [Plain, Plain(), walk, [Buy, Plain], "
+        "Population(Plain), Population(Population(Buy)), type('Made', (), {}), 5]\n"
+    )
+    lines = bench.error(bench.resolve, text).message.splitlines()
+    head = "must be a Scenario class, a list of them or a Population, not "
+    assert [line.partition(head)[2] for line in lines] == [
+        "the class Plain (load.py:12)",
+        "an object of Plain (load.py:12)",
+        "the function walk (load.py:13)",
+        "the class Plain (load.py:12)",
+        "the class Plain (load.py:12)",
+        "<Population>",
+        "the class Made (load.py)",
+        "5",
+    ]
 
 
 WALK = '[[scenarios]]\nscenario = "walks.py:Buy"\n'

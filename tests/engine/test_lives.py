@@ -326,6 +326,31 @@ def test_the_library_call_answers_a_report_in_a_script(scenario: WriteScenario) 
     assert seen[-1].state == "finished"
 
 
+def test_the_library_call_takes_a_load_test_as_plain_data(scenario: WriteScenario) -> None:
+    file = bare_file(scenario)
+    report = run(
+        {
+            "name": "From data",
+            "services": {"shop": "http://127.0.0.1:9"},
+            "scenarios": [{"scenario": f"{file.stem}:Work", "sessions": 2, "duration": "500ms"}],
+        },
+        workers=1,
+        pin=False,
+        preflight=False,
+    )
+    assert (report.run.status, report.run.load_test, report.run.file) == (
+        "complete",
+        "From data",
+        "",
+    )
+    assert report.sessions.planned == 2
+    assert report.iterations.completed > 10
+    with pytest.raises(
+        UserError, match=r"'\.\./out\.py:Out'; scenario files must lie in the folder"
+    ):
+        run({"scenarios": ["../out.py:Out"]})
+
+
 async def test_the_library_call_works_inside_a_running_loop(scenario: WriteScenario) -> None:
     file = bare_file(scenario)
     report = run(file, duration="500ms", workers=1, pin=False, preflight=False)

@@ -16,8 +16,8 @@ import pytest
 import trustme
 import uvloop
 
-from chaperon_engine.client.source import locate
-from chaperon_engine.definition.model import LoadTest
+from chaperon_engine.client.source import request_for
+from chaperon_engine.definition.model import LoadTest, Service
 from chaperon_engine.definition.plan import (
     LaunchRequest,
     LoadProfile,
@@ -26,6 +26,7 @@ from chaperon_engine.definition.plan import (
     ServicePlan,
 )
 from chaperon_engine.definition.resolve import resolve
+from chaperon_engine.definition.secrets import Secret
 from chaperon_engine.engine import descriptors
 from chaperon_engine.engine.cores import take_cores
 from chaperon_engine.errors import UserError
@@ -199,7 +200,8 @@ async def test_certificates_are_verified_unless_insecure(tmp_path: Path) -> None
 
 
 def test_a_class_of_a_file_is_found_there() -> None:
-    assert locate(AtTopLevel) == (__file__, "AtTopLevel")
+    found = request_for(AtTopLevel)
+    assert (found.file, found.name) == (__file__, "AtTopLevel")
 
 
 def test_a_class_within_a_function_is_refused() -> None:
@@ -207,16 +209,16 @@ def test_a_class_within_a_function_is_refused() -> None:
         pass
 
     with pytest.raises(UserError, match="not at the top level"):
-        locate(Inside)
+        request_for(Inside)
 
 
 @pytest.mark.parametrize(
     ("text", "name"), [("a/shop.py", None), ("a/shop.py:ShopTest", "ShopTest"), ("a/1:2", None)]
 )
 def test_a_path_may_carry_a_name(text: str, name: str | None, tmp_path: Path) -> None:
-    file, found = locate(text)
-    assert found == name
-    assert Path(file).is_absolute()
+    found = request_for(text)
+    assert found.name == name
+    assert Path(found.file).is_absolute()
 
 
 def test_the_definitions_of_a_notebook_are_written_to_a_file(
@@ -232,16 +234,53 @@ def test_the_definitions_of_a_notebook_are_written_to_a_file(
     main.In = cells  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "__main__", main)
     shop = type("Shop", (LoadTest,), {"__module__": "__main__"})
-    file, name = locate(shop)
-    source = Path(file).read_text()
-    assert name == "Shop"
+    found = request_for(shop)
+    source = Path(found.file).read_text()
+    assert found.name == "Shop"
     assert source.index("old = True") < source.index("home = URL")
     assert "print" not in source
     assert "run(" not in source
     assert "open" not in source
     namespace: dict[str, object] = {}
-    exec(compile(source, file, "exec"), namespace)
+    exec(compile(source, found.file, "exec"), namespace)
     assert namespace["URL"] == "http://x"
+
+
+def test_plain_data_is_copied_in_the_types_of_json(tmp_path: Path) -> None:
+    words = ("tea", 1, 2.5, True, None)
+    table = {"scenarios": ["a:B"], "default_config": types.MappingProxyType({"words": words})}
+    found = request_for(table)
+    assert found.data == {"scenarios": ["a:B"], "default_config": {"words": list(words)}}
+    assert (found.file, found.name, found.folder) == ("", None, str(tmp_path))
+
+
+ENDLESS: dict[str, object] = {}
+ENDLESS["config"] = ENDLESS
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"scenarios": [LoadTest]},
+         'scenarios[0] of the load test is the class LoadTest; name it as "file.py:LoadTest"'),
+        ({"services": {"shop": Service("http://h")}},
+         "services.shop of the load test is of type Service; plain data has only text, numbers, "
+         "true and false, lists and tables of them"),
+        ({"default_config": {"config": {"key": Secret("hush")}}},
+         "default_config.config.key of the load test is of type Secret; plain data has only text, "
+         "numbers, true and false, lists and tables of them"),
+        ({"a": {5: 1}}, "the key 5 in a of the load test is int, not text"),
+        ({5: 1}, "the key 5 of the load test is int, not text"),
+        ({"warmup": float("nan")}, "warmup of the load test is nan, which is no number of JSON"),
+        ({"warmup": 2**64}, "warmup of the load test is a number of more than 64 bits"),
+        ({"name": "\ud800"}, "name of the load test has half a character in it (a lone surrogate)"),
+        (ENDLESS, "config" + ".config" * 13 + ".co… of the load test is nested more than 50 deep"),
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_data_is_named(table: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        request_for(table)
+    assert caught.value.message == message
 
 
 # the package
