@@ -215,7 +215,8 @@ class HttpClient:
                 return response
             response.close()
             if len(history) >= limit:
-                raise RedirectError(f"more than {limit} redirects, last to {_shown(hop)}")
+                hops = "1 redirect" if limit == 1 else f"{limit} redirects"
+                raise RedirectError(f"more than {hops}, last to {_shown(hop)}")
             next_service = self._state_for(hop.origin, any_origin=options.follow == "any", hop=hop)
             if hop.keeps_body and prepared.body is not None and not prepared.body.replayable:
                 raise RedirectError(f"the body cannot be sent again to {_shown(hop)}")

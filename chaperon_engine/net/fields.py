@@ -40,7 +40,7 @@ def header_fields(headers: Mapping[str, Any], what: str = "headers") -> HeaderFi
 def check_token(text: object, what: str) -> None:
     """Raises InvalidRequest unless the text is a token of HTTP."""
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
-        raise InvalidRequest(f"{what} {visible(text)!r} is not a token of HTTP")
+        raise InvalidRequest(f"{what} '{visible(text)}' is not a token of HTTP")
 
 
 def check_value(text: str, what: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from chaperon_engine.definition.problems import listed
 from chaperon_engine.errors import MissingConfig
 
 if TYPE_CHECKING:
@@ -85,6 +86,16 @@ async def _value_of(function: Callable[..., Any], session: Session) -> Any:
 
 
 def _missing(config: Config, key: str | Sequence[str]) -> str:
-    name = ".".join(keys_of(key))
-    known = ", ".join(sorted(map(str, config))) or "nothing"
-    return f"config value {name!r} is missing; there is {known}"
+    """What is there instead, at the level where the way down ends."""
+    way = [str(part) for part in keys_of(key)]
+    problem = f"config value {'.'.join(way)!r} is missing"
+    value: Any = config
+    for depth, part in enumerate(way):
+        above = ".".join(way[:depth])
+        if not isinstance(value, Mapping):
+            return f"{problem}; {above!r} is no table"
+        if part not in value:
+            below = f" below {above!r}" if above else ""
+            return f"{problem}; there is {listed(sorted(map(str, value))) or 'nothing'}{below}"
+        value = value[part]
+    return problem

@@ -80,9 +80,11 @@ async def test_each_hop_is_a_request_of_its_own(servers: Servers, harness: Harne
 async def test_limits_and_not_following(servers: Servers, harness: Harness) -> None:
     server = await servers.replying(to("/again"))
     harness.add("target", server.url, max_redirects=3)
-    with pytest.raises(RedirectError, match="more than 3"):
+    with pytest.raises(RedirectError, match="more than 3 redirects, last to"):
         await harness.call()
     assert harness.counts == (4, 4, 0)
+    with pytest.raises(RedirectError, match="more than 1 redirect, last to"):
+        await harness.call(max_redirects=1)
     assert (await harness.call(follow=False)).status == 302
     assert (await harness.call(max_redirects=0)).status == 302
     harness.add("never", server.url, max_redirects=0)

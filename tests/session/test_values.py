@@ -68,11 +68,22 @@ def test_config_is_found_by_key_dotted_key_and_list(key: Any, value: object) -> 
     assert lookup(CONFIG, key) == value
 
 
-@pytest.mark.parametrize("key", ["a.x", "a.b.c.d", "nope", ["a", "x"]])
-def test_a_missing_config_value_is_named_unless_there_is_a_default(key: Any) -> None:
-    name = key if isinstance(key, str) else ".".join(key)
-    with pytest.raises(MissingConfig, match=f"config value '{name}' is missing"):
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("a.x", "config value 'a.x' is missing; there is b below 'a'"),
+        (["a", "x"], "config value 'a.x' is missing; there is b below 'a'"),
+        ("a.b.x.y", "config value 'a.b.x.y' is missing; there is c below 'a.b'"),
+        ("a.b.c.d", "config value 'a.b.c.d' is missing; 'a.b.c' is no table"),
+        ("nope", "config value 'nope' is missing; there is a, flat.key and none"),
+    ],
+)
+def test_a_missing_config_value_is_named_with_what_is_there_unless_there_is_a_default(
+    key: Any, sentence: str
+) -> None:
+    with pytest.raises(MissingConfig) as caught:
         lookup(CONFIG, key)
+    assert str(caught.value) == sentence
     assert lookup(CONFIG, key, None) is None
 
 
