@@ -112,6 +112,7 @@ class _Spread:
         "_next",
         "_session",
         "_start_ns",
+        "_timer",
     )
 
     def __init__(
@@ -131,6 +132,8 @@ class _Spread:
         self._interval_ns = interval_ns
         self._next = 0
         self._start_ns = now_ns()
+        self._timer: asyncio.Handle | None = None
+        family.will_start(self)
 
     def start_due(self) -> None:
         """Start everything that is due, and come back when more is.
@@ -146,13 +149,20 @@ class _Spread:
             self._start(self._next)
             self._next += 1
         if self._next >= total:
+            self._family.has_started(self)
             return
         loop = asyncio.get_running_loop()
         if self._next < due:
-            loop.call_soon(self.start_due)
+            self._timer = loop.call_soon(self.start_due)
         else:
             wait_ns = due_offset_ns(self._next, total, self._interval_ns) - elapsed_ns
-            loop.call_later(max(_GRAIN_S, wait_ns / 1e9), self.start_due)
+            self._timer = loop.call_later(max(_GRAIN_S, wait_ns / 1e9), self.start_due)
+
+    def stop(self) -> None:
+        """Start nothing any more."""
+        self._family.has_started(self)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _start(self, number: int) -> None:
         handle = self._handles[number]

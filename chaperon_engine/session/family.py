@@ -1,4 +1,4 @@
-"""The children of one session: how they are made, run, waited for and ended.
+"""The children of one session: how they are admitted, started, waited for and ended.
 
     spawn ----> running ----> done | failed | aborted | cancelled ----> awaited
     spread -> waiting -^                                     settle: wait for all, at the end of
@@ -13,20 +13,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Collection
-from contextvars import ContextVar
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from chaperon_engine.actions.call import SessionFunction, error_code
+from chaperon_engine.actions.call import SessionFunction
 from chaperon_engine.actions.signal import Mailbox
 from chaperon_engine.actions.spawn import ChildHandle, ended
-from chaperon_engine.clock import now_ns
-from chaperon_engine.errors import InvalidRequest, SessionAborted, SessionRefused
+from chaperon_engine.errors import InvalidRequest, SessionRefused
 from chaperon_engine.metrics.recorder import TimedSeries
-from chaperon_engine.session.assigned import copied
-from chaperon_engine.session.failures import cause_of, control_flow_of, is_counted_already, waits_at
-from chaperon_engine.session.kept import KeepingClient, Kept
-from chaperon_engine.session.measuring import stop_measuring
+from chaperon_engine.session.child import fork, run_child
+from chaperon_engine.session.failures import cause_of, is_counted_already, waits_at
+from chaperon_engine.session.kept import Kept
 
 if TYPE_CHECKING:
     from chaperon_engine.session.session import Session
@@ -37,10 +33,15 @@ CANCEL_EVERY_S: Final = 0.05
 CANCEL_TIMES: Final = 10
 """Half of what a session gets, so that a session outlives its children."""
 
-CURRENT_CHILD: ContextVar[str] = ContextVar("current_child", default="")
-"""Id of the child session whose code runs; empty outside of children."""
-
 T = TypeVar("T")
+
+
+class Stoppable(Protocol):
+    """A spread of calls."""
+
+    def stop(self) -> None:
+        """Start nothing any more."""
+        ...
 
 
 class Family:
@@ -56,6 +57,7 @@ class Family:
         "_running",
         "_session",
         "_spawned",
+        "_spreads",
         "_timer",
         "id",
         "mailbox",
@@ -75,6 +77,8 @@ class Family:
         self._running: dict[ChildHandle, Session] = {}
         self._spawned = 0
         """Over the life of the session, so that ids stay unique."""
+        self._spreads: set[Stoppable] = set()
+        """What will start further children."""
         self._is_closed = False
         """The session is over."""
         self._is_ending = False
@@ -136,12 +140,21 @@ class Family:
         """Start a child. With `lateness` it is recorded how long after `intended_ns` it runs."""
         handle.id = f"{self.id}/{handle.name}-{self._spawned}"
         self._spawned += 1
-        child = fork(self._session, handle.id)
+        child = fork(self._session)
+        child._family = Family(child, handle.id, self._session)
         self._running[handle] = handle._child = child
         handle.outcome = "running"
-        work = _run(child, handle, function, args, series, lateness, intended_ns)
+        work = run_child(child, handle, function, args, series, lateness, intended_ns)
         task = handle._task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(lambda task: self._over(handle, task))
+
+    def will_start(self, spread: Stoppable) -> None:
+        """It starts children later. It says when it is through."""
+        self._spreads.add(spread)
+
+    def has_started(self, spread: Stoppable) -> None:
+        """It starts no further children."""
+        self._spreads.discard(spread)
 
     # Waiting.
 
@@ -220,6 +233,8 @@ class Family:
             handle._task.cancel()
 
     def _cancel_all(self) -> None:
+        for spread in list(self._spreads):
+            spread.stop()
         for handle in list(self._members):
             if handle.outcome == "waiting":
                 self.cancel_child(handle)
@@ -280,6 +295,8 @@ class Family:
 
     def _clear(self) -> None:
         """Nothing is left of this iteration's children."""
+        for spread in list(self._spreads):
+            spread.stop()
         self._names.clear()
         if self.mailbox is not None:
             self.mailbox.clear()
@@ -304,79 +321,6 @@ class _Patient:
 
     def waiting(self, future: asyncio.Future[T]) -> Awaitable[T]:
         return future
-
-
-def fork(parent: Session, identity: str) -> Session:
-    """A child: copies of config, assigned and cookies, over the parent's HTTP connections."""
-    http = parent._http.fork()
-    if parent._context.population.settings.store_results:
-        kept = Kept()
-        child = type(parent)(parent._context, parent.index, http, KeepingClient(http, kept))
-        child._kept = kept
-    else:
-        child = type(parent)(parent._context, parent.index, http)
-    child._family = Family(child, identity, parent)
-    child._config = parent._config  # Changes make a copy.
-    if parent.assigned:
-        child.assigned = copied(parent.assigned)
-    child.iteration = parent.iteration
-    if not parent._is_measured:
-        stop_measuring(child)
-    return child
-
-
-async def _run(
-    child: Session,
-    handle: ChildHandle,
-    function: SessionFunction,
-    args: tuple[Any, ...],
-    series: TimedSeries,
-    lateness: TimedSeries | None,
-    intended_ns: int,
-) -> None:
-    """A child's task, from its start to its outcome."""
-    family = child._family
-    assert family is not None
-    CURRENT_CHILD.set(family.id)
-    start_ns = now_ns()
-    if lateness is not None:
-        lateness.record_ns(start_ns - intended_ns)
-    try:
-        try:
-            value = function(child, *args)
-            if isawaitable(value):
-                value = await value
-        except BaseException as error:
-            series.failed(now_ns() - start_ns, error_code(error))
-            raise
-        series.record_ns(now_ns() - start_ns)
-        if not family.is_idle:
-            await family.settle()
-        if handle.outcome == "running":  # Not given up.
-            handle._value = value
-            handle.outcome = "done"
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        if not family.is_idle:
-            await family.end()
-        if handle.outcome == "running":
-            _fail(child, handle, error)
-
-
-def _fail(child: Session, handle: ChildHandle, error: BaseException) -> None:
-    flow = control_flow_of(error)
-    context = child._context
-    if isinstance(flow, SessionAborted):
-        handle.outcome = "aborted"
-        handle.reason = flow.reason
-        context.failures.add(flow, "child")
-        context.book.add("warning", handle.id, f"aborted: {flow.reason}")
-    elif isinstance(error, asyncio.CancelledError):
-        handle.outcome = "cancelled"
-    else:
-        handle.outcome = "failed"
-        handle._error = error if flow is None else flow
 
 
 async def with_children(session: Session, work: Awaitable[T]) -> T:

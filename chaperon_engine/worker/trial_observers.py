@@ -23,7 +23,7 @@ from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import ExceptionGroup
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.net.ports import Labels, RecorderPort
-from chaperon_engine.session.family import CURRENT_CHILD
+from chaperon_engine.session.child import CURRENT_CHILD
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.worker.trial_events import (
