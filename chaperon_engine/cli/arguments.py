@@ -129,6 +129,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     _options_of_try(found["try"])
     found["list"].add_argument("path", nargs="?", metavar="PATH", help="folder or file to look in")
     _options_of_target(found["target"])
+    _options_of_serve(found["serve"])
     _options_of_report(found["report"])
     _options_of_runs(found["runs"])
     found["recover"].add_argument("run", metavar="RUN", help="id of the run, or how it begins")
@@ -252,6 +253,55 @@ def _options_of_try(command: argparse.ArgumentParser) -> None:
 def _options_of_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=_checked(_port), default=7070, help="default 7070")
     command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine only")
+
+
+def _options_of_serve(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", metavar="H", help="default CHAPERON_IP, else 127.0.0.1")
+    command.add_argument(
+        "--port", type=_checked(_port), metavar="P", help="default CHAPERON_PORT, else 7080"
+    )
+    command.add_argument(
+        "--folder",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where load tests are taken from; default those of `chaperon list`; repeatable",
+    )
+    command.add_argument(
+        "--allow-target",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="what requests may aim at besides loopback and a file's own services: HOST[:PORT], "
+        "*.example.com, 10.1.0.0/16; repeatable",
+    )
+    command.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which this server is called, as behind a proxy; repeatable",
+    )
+    command.add_argument(
+        "--allow-export",
+        action="append",
+        default=[],
+        metavar="FORMAT[=DESTINATION]",
+        help="an export that requests may ask for besides csv, json, timeline; repeatable",
+    )
+    command.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM)")
+    command.add_argument("--tls-key", metavar="FILE", help="its key (PEM, without a password)")
+    command.add_argument("--token-file", metavar="FILE", help="default CHAPERON_API_TOKEN")
+    command.add_argument(
+        "--option-parser",
+        default="default",
+        metavar="NAME",
+        help="an installed one that changes what requests ask for",
+    )
+    command.add_argument(
+        "--end-run", action="store_true", help="stop the run that is running when the server ends"
+    )
+    command.add_argument("--quiet", action="store_true", help="log warnings only")
 
 
 def _options_of_report(command: _Parser) -> None:

@@ -28,6 +28,7 @@ _COMMANDS = {
     "try": "trying:try_once",
     "list": "listing:list_entries",
     "target": "serving:target",
+    "serve": "serving:serve",
     "report": "reports:report",
     "runs": "reports:runs",
     "recover": "reports:recover",

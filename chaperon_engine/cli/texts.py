@@ -61,6 +61,20 @@ COMMANDS = {
         "/bytes/N, /chunked, /stats (exact counts), /ws/echo.",
         ("chaperon target", "chaperon target --port 0"),
     ),
+    "serve": Command(
+        "keep a queue of load tests, with an HTTP API",
+        "Keep a queue of load tests: one runs at a time, the next starts when it ends. The queue\n"
+        "survives a restart. The HTTP API wants a token, from CHAPERON_API_TOKEN or a file; the\n"
+        "terminal UI of the same user needs none.",
+        (
+            "export CHAPERON_API_TOKEN=$(openssl rand -hex 24)",
+            "chaperon serve",
+            "chaperon serve --folder load --allow-target '*.staging.example.com'",
+            "chaperon serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem "
+            "--allow-host load.example.com",
+            "curl -u chaperon:$CHAPERON_API_TOKEN http://127.0.0.1:7080/load_tests",
+        ),
+    ),
     "report": Command(
         "show or export the report of a run",
         examples=(

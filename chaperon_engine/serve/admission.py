@@ -170,8 +170,7 @@ class Admission:
         if not files:
             known = {entry.name for entry in entries}
             raise UserError(
-                f"there is no load test '{visible(name, 80)}' here{did_you_mean(name, known)}; "
-                "write file.py:Name"
+                f"there is no load test '{visible(name, 80)}' here{did_you_mean(name, known)}"
             )
         if len(files) > 1:
             some = listed(sorted(self._shown(file) for file in files))
