@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import random
 import threading
 import time
@@ -163,7 +164,9 @@ class _Delivery:
             ) as response:
                 words = await self._words(response)
                 wait_s = _wait_s(response.headers.get("Retry-After", ""))
-                return _Reply(response.status, words, wait_s)
+                # 1.x answers 500 to this, as if waiting could help.
+                is_final = words.startswith("retention policy not found")
+                return _Reply(response.status, words, wait_s, final=is_final)
         except TimeoutError:
             return _Reply(0, f"did not answer within {limit_s:.3g} s")
         except aiohttp.ClientConnectorCertificateError as error:
@@ -175,7 +178,9 @@ class _Delivery:
                 final=True,
             )
         except aiohttp.ClientConnectorError as error:
-            told = error.os_error.strerror or str(error.os_error)
+            number = error.os_error.errno
+            # asyncio's own words name the address once more, and no reason.
+            told = os.strerror(number) if number and number > 0 else str(error.os_error)
             return _Reply(0, f"cannot be reached ({visible(told)})")
         except (aiohttp.ClientError, OSError) as error:
             told = visible(error) or type(error).__name__
@@ -222,7 +227,8 @@ class _Delivery:
             meaning = "took only a part of the points: a field has another type there, or points "
             meaning += "are older than it keeps"
         else:
-            meaning = self._api.refusals.get(reply.status, "refuses the points")
+            status = 404 if reply.final else reply.status
+            meaning = self._api.refusals.get(status, "refuses the points")
         return self._sentence(f"{meaning} ({reply.told})")
 
     def _sentence(self, told: str) -> ExportError:

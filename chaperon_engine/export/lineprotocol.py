@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from chaperon_engine.text import visible
 
@@ -51,6 +52,7 @@ def _plain(text: str) -> str:
     return _SWALLOWING.sub("\uff3c", visible(text, _MAX_TEXT))
 
 
+@lru_cache(maxsize=1024)  # The seconds of a run repeat a few names tens of thousands of times.
 def _key(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", _plain(text))
 

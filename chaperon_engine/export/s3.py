@@ -230,5 +230,6 @@ class _Store:
         words = str(error.response.get("Error", {}).get("Message", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
         meaning = _REFUSED.get(code)
-        told = visible(f"{status} {code}: {words}".strip(" :"), 300)
+        known = str(status) if code == str(status) else f"{status} {code}"
+        told = visible(f"{known}: {words}".strip(" :"), 300)
         return f"{meaning} ({told})" if meaning else f"the store answers {told}"
