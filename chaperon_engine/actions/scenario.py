@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,22 @@ async def walk(
     scenario: Scenario,
     session: Session,
     *,
+    stage: Callable[[Awaitable[None]], Awaitable[None]],
     before_teardown: Callable[[], None],
     on_teardown_error: Callable[[Exception], None],
 ) -> None:
     """Init, run once, and teardown, also after a failed run; not after a failed or refused init.
 
-    What init and run raise is raised; an error of teardown is only told.
+    What init and run raise is raised; an error of teardown is only told. Each is awaited through
+    `stage`.
     """
-    await _done(scenario.init(session))
+    await stage(_done(scenario.init(session)))
     try:
-        await _done(scenario.run(session))
+        await stage(_done(scenario.run(session)))
     finally:
         before_teardown()
         try:
-            await _done(scenario.teardown(session))
+            await stage(_done(scenario.teardown(session)))
         except Exception as error:
             on_teardown_error(error)
 

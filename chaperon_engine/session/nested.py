@@ -16,17 +16,20 @@ import msgspec
 
 from chaperon_engine.actions.call import traced
 from chaperon_engine.actions.scenario import walk
+from chaperon_engine.actions.signal import Mailbox
+from chaperon_engine.actions.spawn import ChildHandle
 from chaperon_engine.definition.layers import deep_merge
 from chaperon_engine.definition.model import Scenario
 from chaperon_engine.definition.scheduled import ScheduledScenario, as_class, parts_of
 from chaperon_engine.errors import InvalidRequest, ScheduleFailed
 from chaperon_engine.session.assigned import Assigned
+from chaperon_engine.session.children import Children
 from chaperon_engine.session.config import computed, has_functions
 from chaperon_engine.session.context import PopulationContext
-from chaperon_engine.session.core import SessionCore
 from chaperon_engine.session.failures import cause_of
-from chaperon_engine.session.labels import MAX_REMEMBERED
+from chaperon_engine.session.family import Family, with_children
 from chaperon_engine.session.kept import KeepingClient
+from chaperon_engine.session.labels import MAX_REMEMBERED
 from chaperon_engine.session.measuring import stop_measuring
 from chaperon_engine.session.plain import pack, pack_assigned, pack_cookies, unpack
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 AnyScenario = type[Scenario] | Sequence[type[Scenario]]
 
 
-class Nested(SessionCore):
+class Nested(Children):
     """Scenarios within a scenario."""
 
     __slots__ = ()
@@ -64,21 +67,55 @@ class Nested(SessionCore):
         )
         return traced(series, self._walk(context, self._config_for(config, merge=merge)))
 
+    def schedule_scenario(
+        self,
+        scenario: AnyScenario,
+        config: Mapping[str, Any] | None = None,
+        *,
+        merge: bool = True,
+        name: str | None = None,
+    ) -> ChildHandle:
+        """Have a scenario, or a list of them in order, walked on some worker of the run.
+
+        Its user is a new one, who begins with copies of this session's config with `config` over
+        it, assigned values and cookies; with `merge=False` with `config` alone. Awaiting the handle
+        gives what that user has assigned at the end. The handle is one of a child: it can be
+        joined by `name` (default: the scenario's), and is awaited at the end of `run`; when this
+        session is ended, so is the scenario. What it measures is kept there, and the whole here as
+        a series of kind `call` and action `schedule_scenario`.
+
+        Only plain data travels, and only scenarios that all workers find by name in the load test's
+        file: InvalidRequest names anything else. Awaiting raises ScheduleFailed when the scenario
+        failed, could not begin because the run is ending, or was lost with its worker.
+        """
+        parts = parts_of(scenario)
+        what = self._scheduled(parts, config, merge=merge, name=name)
+        called = name or "+".join(part.__qualname__ for part in parts)
+        family = self._kin
+        handle = family.admit(called)[0]
+        series = self._context.call_series("schedule_scenario", called, measured=self._is_measured)
+        family.start(handle, _elsewhere, (what,), series)
+        return handle
+
     async def _walk(self, context: PopulationContext, config: Mapping[str, Any]) -> None:
-        session = self._session
-        nested = _within(session, context, config)
+        nested = _within(self._session, context, config)
         if has_functions(config):
             nested._config = await computed(config, nested)
 
         def told(error: Exception) -> None:
             context.failures.add(cause_of(error), "teardown")
 
-        await walk(
-            context.population.scenario(),
-            nested,
-            before_teardown=lambda: stop_measuring(nested),
-            on_teardown_error=told,
-        )
+        try:
+            await walk(
+                context.population.scenario(),
+                nested,
+                stage=lambda work: with_children(nested, work),
+                before_teardown=lambda: stop_measuring(nested),
+                on_teardown_error=told,
+            )
+        finally:
+            # Ids of children stay unique.
+            self._kin._spawned = max(self._kin._spawned, nested._kin._spawned)
 
     def _config_for(self, config: Any, *, merge: bool) -> Mapping[str, Any]:
         if config is None:
@@ -87,14 +124,6 @@ class Nested(SessionCore):
             kind = type(config).__name__
             raise InvalidRequest(f"the config of a scenario must be a table, not {kind}")
         return deep_merge(self._config if merge else {}, config)
-
-    async def _elsewhere(self, what: ScheduledScenario) -> dict[str, Any]:
-        remote = self._context.remote
-        assert remote is not None
-        outcome = await remote.schedule(what)
-        if outcome.kind == "done":
-            return unpack(outcome.result)
-        raise ScheduleFailed(outcome.kind, outcome.reason)
 
     def _scheduled(
         self, parts: Sequence[type[Scenario]], config: Mapping[str, Any] | None, *, merge: bool,
@@ -122,6 +151,15 @@ class Nested(SessionCore):
             cookies=pack_cookies(self.cookies.dump() if merge else []),
             is_measured=self._is_measured,
         )
+
+
+async def _elsewhere(child: Session, what: ScheduledScenario) -> dict[str, Any]:
+    remote = child._context.remote
+    assert remote is not None
+    outcome = await remote.schedule(what)
+    if outcome.kind == "done":
+        return unpack(outcome.result)
+    raise ScheduleFailed(outcome.kind, outcome.reason)
 
 
 def context_for(
@@ -160,9 +198,27 @@ def context_for(
     return found
 
 
+class _NestedFamily(Family):
+    """The family of a session within another: children of its own; parent and mailbox are those
+    of the user, who goes on."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Session, outer: Family) -> None:
+        super().__init__(session, outer.id, outer.parent)
+        if outer.mailbox is None:
+            outer.mailbox = Mailbox()
+        self.mailbox = outer.mailbox
+        self._spawned = outer._spawned
+
+    def _clear(self) -> None:
+        self._names.clear()
+
+
 def _within(session: Session, context: PopulationContext, config: Mapping[str, Any]) -> Session:
     """The same user walking another scenario: shares everything but config, series and hops."""
     session.random  # noqa: B018 - made now, so that it is the same for both
+    session._all_sockets  # noqa: B018 - likewise
     nested = copy(session)
     http = session._http.fork()
     http.cookies = session.cookies
@@ -174,6 +230,7 @@ def _within(session: Session, context: PopulationContext, config: Mapping[str, A
     nested._config = config
     nested._views = None
     nested._log = None
+    nested._family = _NestedFamily(nested, session._kin)
     if session._is_measured:
         nested._labels = context.labels_of(nested._service.name)
         http.series_for = context.hop_series
@@ -187,7 +244,11 @@ def _differing(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
         below = base.get(key)
         if key in base and value is below:
             continue
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and below.keys() <= value.keys():
+        if (
+            isinstance(value, Mapping)
+            and isinstance(below, Mapping)
+            and below.keys() <= value.keys()
+        ):
             if inner := _differing(below, value):
                 differing[key] = inner
         else:

@@ -19,9 +19,9 @@ from chaperon_engine.definition.scheduled import (
     class_of,
 )
 from chaperon_engine.errors import InvalidRequest
-from chaperon_engine.net.ports import Labels
 from chaperon_engine.http.worker import HttpWorker
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.net.ports import Labels
 from chaperon_engine.session import Session
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.failures import reason_of
@@ -132,9 +132,7 @@ class Guest:
         return ""
 
 
-def _session_for(
-    what: ScheduledScenario, context: PopulationContext, http: HttpWorker
-) -> Session:
+def _session_for(what: ScheduledScenario, context: PopulationContext, http: HttpWorker) -> Session:
     population = context.population
     labels = Labels(population.plan.scenario, population.session_label)
     session = make_session(context, what.index, http.client(population.services, labels))
