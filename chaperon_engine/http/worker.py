@@ -91,7 +91,7 @@ class HttpWorker(Sweep):
 
     async def close(self) -> None:
         """Aborts every connection and waits until the loop has let go of all of them."""
-        self.network.close()
+        await self.network.close()
         for connection in list(self.connections):
             connection.cancel()
         if self.connections:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from chaperon_engine.net.dial import Resolver
 from chaperon_engine.net.tls import TlsContexts
 
 if TYPE_CHECKING:
     from chaperon_engine.net.ports import RecorderPort
+
+
+class Beside(Protocol):
+    """The shared part of a protocol's clients in a worker."""
+
+    async def close(self) -> None:
+        """Aborts every connection."""
 
 
 class Network:
@@ -20,7 +27,11 @@ class Network:
         self.recorder = recorder
         self.resolver = Resolver(loop)
         self.contexts = TlsContexts()
+        self.beside: dict[str, Beside] = {}
+        """Clients of other protocols than HTTP, by protocol; they are closed with the network."""
 
-    def close(self) -> None:
-        """Stops asking for names."""
+    async def close(self) -> None:
+        """Stops asking for names, and closes what stands beside."""
         self.resolver.close()
+        for client in self.beside.values():
+            await client.close()

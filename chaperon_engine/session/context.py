@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chaperon_engine.definition.resolved import ResolvedPopulation
 from chaperon_engine.metrics.model import SeriesKey
 from chaperon_engine.metrics.recorder import NULL_TIMED, HttpSeries, Recorder, TimedSeries
@@ -12,6 +14,7 @@ from chaperon_engine.session.failures import FailureLog
 from chaperon_engine.session.labels import MAX_REMEMBERED, ServiceLabels, texts_of, unmeasured
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.session.remote import RemotePort
+from chaperon_engine.ws.series import SocketSeries
 
 UNMEASURED = unmeasured()
 
@@ -32,6 +35,8 @@ class PopulationContext:
     """Series of calls and durations by kind, action and name."""
     remote: RemotePort | None = None
     """The rest of the run."""
+    sockets: dict[tuple[str, str, str], SocketSeries] = field(default_factory=dict)
+    """Series of WebSockets by service, URL and name."""
     nested: dict[tuple[object, ...], PopulationContext] = field(default_factory=dict)
     """Contexts of nested scenarios; `session.nested` makes them."""
 
@@ -121,6 +126,25 @@ class PopulationContext:
             return self.recorder.timed(self.key("trend", action=action, name=name, tags=tags))
         return self._timed("trend", action, name)
 
+    def socket_series(self, service: str, url: str, name: str) -> SocketSeries:
+        """The series of WebSockets to a URL, or with a name of their own."""
+        if name:
+            url = ""
+        elif self.population.settings.skip_query_params_in_metrics:
+            url = url.partition("?")[0]
+        place = (service, url, name)
+        series = self.sockets.get(place)
+        if series is None:
+            base = self.key("", service=service, name=name)
+            series = SocketSeries(
+                lambda kind: self.recorder.messages(
+                    msgspec.structs.replace(base, kind=kind, action=kind, url=url)
+                )
+            )
+            if len(self.sockets) < MAX_REMEMBERED:
+                self.sockets[place] = series
+        return series
+
     def _timed(self, kind: str, action: str, name: str) -> TimedSeries:
         place = (kind, action, name)
         series = self.timed.get(place)
@@ -135,5 +159,7 @@ class PopulationContext:
         self.timed.clear()
         for labels in self.labels.values():
             labels.forget()
+        for sockets in self.sockets.values():
+            sockets.renew()
         for context in self.nested.values():
             context.forget_series()

@@ -22,6 +22,7 @@ from chaperon_engine.session.context import UNMEASURED, PopulationContext
 from chaperon_engine.session.kept import Kept
 from chaperon_engine.session.labels import ServiceLabels
 from chaperon_engine.session.log import SessionLogger
+from chaperon_engine.session.sockets import SocketTable, WebSocketVerbs, abort_sockets
 from chaperon_engine.session.verbs import Client, HttpVerbs, ServiceView
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from chaperon_engine.session.session import Session
 
 
-class SessionCore(HttpVerbs):
+class SessionCore(HttpVerbs, WebSocketVerbs):
     """State and identity of a session; the base of its parts."""
 
     __slots__ = (
@@ -40,8 +41,10 @@ class SessionCore(HttpVerbs):
         "_is_measured",
         "_kept",
         "_log",
+        "_named",
         "_periodics",
         "_random",
+        "_sockets",
         "_views",
         "assigned",
         "index",
@@ -62,6 +65,9 @@ class SessionCore(HttpVerbs):
         self._is_measured = True
         self._family: Family | None = None
         """Parent, children and signals; made when there is the first of them."""
+        self._named = None
+        self._sockets: SocketTable | None = None
+        """WebSockets; made when there is the first of them."""
         self._views: dict[str, ServiceView] | None = None
         self._random: Random | None = None
         self._log: SessionLogger | None = None
@@ -109,7 +115,14 @@ class SessionCore(HttpVerbs):
         """Let go of all that the session holds; children that still run are cancelled."""
         if self._family is not None:
             self._family.close()
+        abort_sockets(self._sockets)
         self._http.close()
+
+    @property
+    def _all_sockets(self) -> SocketTable:
+        if self._sockets is None:
+            self._sockets = {}
+        return self._sockets
 
     # Services.
 

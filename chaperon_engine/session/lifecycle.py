@@ -9,6 +9,7 @@ from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.kept import KeepingClient, Kept
 from chaperon_engine.session.measuring import stop_measuring
 from chaperon_engine.session.session import Session
+from chaperon_engine.session.sockets import abort_sockets
 
 __all__ = [
     "close",
@@ -52,6 +53,7 @@ async def compute_config(session: Session) -> None:
 
 def refresh(session: Session, assigned: Assigned) -> None:
     """Begin as if new: no connections, no cookies, and a copy of what `init` assigned."""
+    abort_sockets(session._sockets)
     session._http.reset()
     session.assigned = copied(assigned)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chaperon_engine.metrics.recorder import NULL_HTTP, HttpSeries
 from chaperon_engine.session.context import UNMEASURED
 from chaperon_engine.session.core import SessionCore
+from chaperon_engine.session.sockets import stop_measuring_sockets
 
 
 def stop_measuring(session: SessionCore) -> None:
@@ -12,6 +13,7 @@ def stop_measuring(session: SessionCore) -> None:
     session._is_measured = False
     session._labels = UNMEASURED
     session._http.series_for = _unmeasured_hop
+    stop_measuring_sockets(session._sockets, set(session._context.sockets.values()))
     for view in (session._views or {}).values():
         view._labels = UNMEASURED
 

@@ -24,6 +24,7 @@ from chaperon_engine.http.response import Response
 from chaperon_engine.metrics.recorder import HttpSeries
 from chaperon_engine.net.url import with_params
 from chaperon_engine.session.labels import ServiceLabels
+from chaperon_engine.session.sockets import WebSocketVerbs
 
 if TYPE_CHECKING:
     from chaperon_engine.session.session import Session
@@ -153,10 +154,10 @@ class HttpVerbs(ABC):
         """The session whose requests these are."""
 
 
-class ServiceView(HttpVerbs):
+class ServiceView(HttpVerbs, WebSocketVerbs):
     """A session's verbs bound to another service; made by `session.service(name)`."""
 
-    __slots__ = ("_owner", "name")
+    __slots__ = ("_named", "_owner", "name")
 
     def __init__(
         self, owner: Session, name: str, client: Client, service: Any, labels: ServiceLabels
@@ -165,6 +166,7 @@ class ServiceView(HttpVerbs):
         self._client = client
         self._service = service
         self._labels = labels
+        self._named = None
         self.name = name
 
     @property
