@@ -103,7 +103,6 @@ def upgrade_fields(
 ) -> list[tuple[str, str]]:
     """The header fields of the upgrade beyond those of the protocol. Raises InvalidRequest."""
     fields = {name: field for name, field in target.fields.items() if name != "accept"}
-    del fields["accept"]
     if options.headers:
         fields.update(header_fields(options.headers))
     for name in _OWN_FIELDS & fields.keys():
