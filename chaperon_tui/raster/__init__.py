@@ -8,13 +8,24 @@ and whoever draws gives the role a style.
 from chaperon_tui.raster.axis import (
     Axis,
     count_axis,
+    decades,
+    durations,
     linear_axis,
     log_axis,
     percentile_axis,
     time_axis,
 )
 from chaperon_tui.raster.bars import Bar, bar_rows, progress_bar
-from chaperon_tui.raster.cells import Row, Run, clip, pad, row_text, row_width, text_width
+from chaperon_tui.raster.cells import (
+    Row,
+    Run,
+    clip,
+    clip_middle,
+    pad,
+    row_text,
+    row_width,
+    text_width,
+)
 from chaperon_tui.raster.chart import Line, line_chart
 from chaperon_tui.raster.heatmap import heatmap
 
@@ -26,7 +37,10 @@ __all__ = [
     "Run",
     "bar_rows",
     "clip",
+    "clip_middle",
     "count_axis",
+    "decades",
+    "durations",
     "heatmap",
     "line_chart",
     "linear_axis",

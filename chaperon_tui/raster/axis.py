@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from chaperon_engine import show_count, show_duration
 
 _TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+_LONG_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18000, 36000, 86400, 172800, 432000, 864000)
+_MAIN_LONG_US = (60e6, 600e6, 3600e6, 36000e6)
 _NINES = ((0.0, "0"), (50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"),
           (99.99, "99.99"), (99.999, "99.999"))  # fmt: skip
 
@@ -51,17 +53,45 @@ def count_axis(top: float, ticks: int = 4) -> Axis:
     return axis
 
 
-def log_axis(low: float, high: float, show: Callable[[float], str], ticks: int = 5) -> Axis:
-    """A logarithmic axis whose ends are 1, 2 or 5 times a power of ten around [low, high]."""
+Marks = Callable[[float, float], list[float]]
+"""Round values around [low, high]: the first at or below `low`, the last at or above `high`."""
+
+
+def decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten around [low, high]."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    values = [f * 10.0**power for power in range(first, last + 1) for f in (1, 2, 5)]
+    return _around(values, low, high)
+
+
+def durations(low: float, high: float) -> list[float]:
+    """As `decades` for microseconds: from ten seconds on round seconds, minutes, hours and days."""
+    values = [f * 10.0**power for power in range(-3, 7) for f in (1, 2, 5)]
+    values += [second * 1e6 for second in _LONG_S]
+    return _around(values, low, min(high, values[-1]))
+
+
+def _around(values: Sequence[float], low: float, high: float) -> list[float]:
+    first = max((i for i, value in enumerate(values) if value <= low * 1.0001), default=0)
+    last = min(i for i, value in enumerate(values) if value >= high * 0.9999)
+    last = max(last, first + 1)
+    return list(values[first : last + 1])
+
+
+def log_axis(
+    low: float,
+    high: float,
+    show: Callable[[float], str],
+    ticks: int = 5,
+    marks: Marks = decades,
+) -> Axis:
+    """A logarithmic axis whose ends are round values (`marks`) around [low, high]."""
     low = max(low, 1e-9)
-    high = max(high, low)
-    bottom, top = _nice_below(low), _nice_above(high)
-    if top <= bottom * 1.001:
-        top = _nice_above(bottom * 1.01)
-    values = _nice_between(bottom, top)
+    values = marks(low, max(high, low))
+    bottom, top = values[0], values[-1]
     if len(values) > ticks:
-        powers = [v for v in values if _leading(v) == 1]
-        values = powers if len(powers) >= 3 else values[::2]
+        main = [value for value in values if _is_main(value)]
+        values = main if len(main) >= 3 else values[::2]
     while len(values) > max(ticks, 2):
         values = values[::2]
     return Axis(bottom, top, tuple((value, show(value)) for value in values), is_log=True)
@@ -117,24 +147,7 @@ def _round_step(raw: float) -> float:
     return 10 * power
 
 
-def _leading(value: float) -> int:
-    return int(value / 10.0 ** math.floor(math.log10(value) + 1e-9) + 0.5)
-
-
-def _nice_below(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return max(f * power for f in (1, 2, 5) if f * power <= value * 1.0001)
-
-
-def _nice_above(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return min(f * power for f in (1, 2, 5, 10) if f * power >= value * 0.9999)
-
-
-def _nice_between(low: float, high: float) -> list[float]:
-    values: list[float] = []
-    power = 10.0 ** math.floor(math.log10(low) + 1e-9)
-    while power <= high * 1.001:
-        values += [f * power for f in (1, 2, 5) if low * 0.999 <= f * power <= high * 1.001]
-        power *= 10
-    return values
+def _is_main(value: float) -> bool:
+    """A power of ten, or in microseconds 1 or 10 minutes or hours."""
+    power = math.log10(value)
+    return abs(power - round(power)) < 1e-6 or value in _MAIN_LONG_US

@@ -52,6 +52,27 @@ def clip(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def clip_middle(text: str, width: int) -> str:
+    """`text` in at most `width` cells; what was cut from its middle stands as `…`.
+
+    Two thirds of the room are the beginning's: names and paths differ at both ends.
+    """
+    if text_width(text) <= width or width < 6:
+        return clip(text, width)
+    tail: list[str] = []
+    room = (width - 1) // 3
+    for char in reversed(text):
+        room -= char_width(char)
+        # A mark that combines with the character before it would combine with the sign of the cut.
+        if room < 0:
+            break
+        tail.append(char)
+    while tail and not char_width(tail[-1]):
+        tail.pop()
+    end = "".join(reversed(tail))
+    return clip(text, width - text_width(end)) + end
+
+
 def pad(text: str, width: int, align: str = "left") -> str:
     """`text` in exactly `width` cells, cut or filled; `align` is left, right or center."""
     shown = clip(text, width)

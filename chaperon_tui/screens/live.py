@@ -1,52 +1,27 @@
 """The live screen: one run, from its first second to its report.
 
-Draws what the store holds. Counters and the series table follow every snapshot, charts and heatmap
-every new second; nothing is drawn while the display is paused or another screen lies above.
+Owns: following the run, steering it, and what happens when it ends. What is drawn is `RunView`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from chaperon_engine import (
-    ChaperonError,
-    LaunchRequest,
-    Report,
-    Snapshot,
-    View,
-    show_count,
-    visible,
-)
+from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.screens.live_keys import KEYS
-from chaperon_tui.state import charts
-from chaperon_tui.state.figures import Progress, Tile, health_line, progress, tiles
 from chaperon_tui.state.series import SeriesChoice
 from chaperon_tui.state.store import RunStore
-from chaperon_tui.state.table import Table
-from chaperon_tui.state.tables import (
-    ERRORS,
-    LOG,
-    SERIES,
-    WORKERS,
-    errors_table,
-    log_table,
-    workers_table,
-)
-from chaperon_tui.widgets.bars import HealthBar, StateLine, Tiles
-from chaperon_tui.widgets.board import Board, Panel, has_room
-from chaperon_tui.widgets.painted import Painted
-from chaperon_tui.widgets.rows import Drawing
+from chaperon_tui.widgets.board import has_room
+from chaperon_tui.widgets.run_view import RunView
 from chaperon_tui.widgets.table_view import TableView
 
 if TYPE_CHECKING:
@@ -54,15 +29,10 @@ if TYPE_CHECKING:
     from chaperon_tui.engine import RunHandle
 
 RATE_HZ = 4.0
-FRAME_S = 0.06
-"""Longer than the toolkit's own interval between two frames."""
-_EMPTY_TILES = tuple(
-    Tile(title, "–") for title in ("Requests/s", "p50", "p95", "p99", "Failed", "In flight")
-)
 
 
 class LiveScreen(Screen[None]):
-    """State, health, tiles and six panels."""
+    """Keys and questions around the view of one run."""
 
     CSS_PATH = "live.tcss"
     BINDINGS: ClassVar[list[BindingType]] = KEYS
@@ -73,11 +43,8 @@ class LiveScreen(Screen[None]):
         self.request = request
         """What the run was launched from; None when this viewer attached to it."""
         self.store = RunStore(client.run_id, client.plan)
-        self.series = SeriesChoice()
+        self.view = RunView(self.store)
         self.report: Report | None = None
-        self.is_paused = False
-        self._charts = charts.RunCharts(self.store)
-        self._subscribed: View | None = None
         self._quits_at_end = False
         self._question: ConfirmScreen | None = None
         self._is_report_due = False
@@ -93,38 +60,27 @@ class LiveScreen(Screen[None]):
         """The run has not ended, as far as is known here."""
         return not self.store.is_finished
 
+    @property
+    def series(self) -> SeriesChoice:
+        """Which series are looked at."""
+        return self.view.series
+
+    @property
+    def is_paused(self) -> bool:
+        """The display is held; the run and its record go on."""
+        return self.view.is_held
+
     def compose(self) -> ComposeResult:
-        yield StateLine(self._state, id="state")
-        yield HealthBar(lambda: health_line(self.store), id="health")
-        yield Tiles(self._tiles, id="tiles")
-        yield Board(
-            [
-                Panel("Charts", Horizontal(
-                    Drawing(self._charts.latency, id="latency"),
-                    Drawing(self._charts.rate, id="rate"),
-                    id="charts-box"), id="charts"),
-                Panel("Heatmap", Drawing(self._charts.heat, id="heat"), id="heatmap"),
-                Panel("Series", TableView(Table(SERIES), id="series-table"), id="series"),
-                Panel("Errors", TableView(Table(ERRORS, empty="No errors."), id="errors-table"),
-                      id="errors"),
-                Panel("Workers", TableView(Table(WORKERS), id="workers-table"), id="workers"),
-                Panel("Log", TableView(Table(LOG, empty="The log is empty."), header=False,
-                                       follow=True, id="log-table"), id="log"),
-            ],
-            id="board",
-        )  # fmt: skip
+        yield self.view
         yield Footer()
 
     def on_mount(self) -> None:
         """Follow the run."""
-        self._note_charts()
-        self.query_one("#series-table").focus()
         self.run_worker(self._follow(), group="follow", exclusive=True)
 
     def on_screen_resume(self) -> None:
         """Nothing was drawn while another screen lay above."""
-        self._draw(True)
-        self._look()
+        self.view.refill()
         if self._is_report_due and not self.is_paused:
             self._show_report()
 
@@ -132,36 +88,20 @@ class LiveScreen(Screen[None]):
 
     async def _follow(self) -> None:
         try:
-            await self._subscribe()
+            await self.client.subscribe(self.series.view, RATE_HZ)
             async for snapshot in self.client.snapshots():
-                self.take(snapshot)
+                self.view.take(snapshot)
         except (ChaperonError, OSError) as error:
             self.store.lost = visible(error)
         if not self.store.is_finished:
             self.store.lost = f"the engine of {self.store.run_id} ended without a report"
-        self._draw(True)
+        self.view.draw()
         self.refresh_bindings()
         self._answer_moot_question()
         if self.store.lost:
             await self._offer_recovery()
         else:
             await self._open_report()
-
-    def take(self, snapshot: Snapshot) -> None:
-        """Fold a snapshot and draw what it changes."""
-        was_warming_up = self.store.is_warming_up
-        has_new_seconds = self.store.fold(snapshot)
-        if self.store.is_warming_up != was_warming_up:
-            self._look()
-        if self.is_paused:
-            return
-        if has_new_seconds or snapshot.state == "finished":
-            self._draw(True)
-        else:
-            # The toolkit composes anew all that lies between the highest and the lowest line that
-            # has changed: figures and table in frames of their own cost half as much.
-            self._draw_figures()
-            self.set_timer(FRAME_S, self._draw_series)
 
     def _answer_moot_question(self) -> None:
         """Whether to leave, stop or abort a run is no question any more when it has ended."""
@@ -222,163 +162,56 @@ class LiveScreen(Screen[None]):
             written = dict(snapshot.exports) if snapshot is not None else {}
             self.app.push_screen(ReportScreen(self.report, request=self.request, written=written))
 
-    async def _subscribe(self) -> None:
-        """Tell the engine what is looked at, if that has changed."""
-        if self.series.view != self._subscribed:
-            self._subscribed = self.series.view
-            await self.client.subscribe(self.series.view, RATE_HZ)
-
-    def _look(self) -> None:
-        """Ask for the rows that are visible; none while the table is not."""
-        table = self.query_one("#series-table", TableView)
-        limit = min(table.page + 1, 200) if table.is_seen else 0
-        self.series.look(table.top, limit, in_warmup=self.store.is_warming_up)
-        if self.series.view != self._subscribed and self.is_going:
-            self.run_worker(self._subscribe_quietly(), group="view", exclusive=True)
-
-    async def _subscribe_quietly(self) -> None:
-        with contextlib.suppress(ChaperonError, OSError):
-            await self._subscribe()
-
-    # What is drawn
-
-    def _state(self) -> tuple[Progress, str]:
-        words = self.series.period
-        return progress(self.store), f"PAUSED · {words}" if self.is_paused else words
-
-    def _tiles(self) -> tuple[Tile, ...]:
-        snapshot = self.store.snapshot
-        if snapshot is None:
-            return _EMPTY_TILES
-        return tiles(snapshot, interval=self.series.view.interval)
-
-    def _draw(self, charts_too: bool) -> None:
-        snapshot = self.store.snapshot
-        if not self.is_current or not self.is_mounted:
-            return
-        with self.app.batch_update():
-            self._draw_figures()
-            self._draw_series()
-            if snapshot is None or not charts_too:
-                return
-            for name in ("#latency", "#rate", "#heat"):
-                self.query_one(name, Painted).repaint()
-            self._fill("#errors-table", lambda: errors_table(snapshot))
-            self._fill("#workers-table", lambda: workers_table(snapshot))
-            self._fill("#log-table", lambda: log_table(self.store.log))
-            self._note_panels(snapshot)
-
-    def _draw_figures(self) -> None:
-        if self.is_current:
-            for name in ("#state", "#health", "#tiles"):
-                self.query_one(name, Painted).repaint()
-
-    def _draw_series(self) -> None:
-        snapshot = self.store.snapshot
-        if snapshot is not None and self.is_current and not self.is_paused:
-            self._fill("#series-table", lambda: self.series.table(snapshot))
-
-    def _fill(self, name: str, make: Callable[[], Table]) -> None:
-        """Make the rows of a table only while it is seen."""
-        table = self.query_one(name, TableView)
-        if table.is_seen:
-            table.show(make())
-
-    def _note_panels(self, snapshot: Snapshot) -> None:
-        errors = sum(error.count for error in snapshot.errors)
-        notes = {
-            "series": self.series.note(snapshot),
-            "errors": f"{show_count(errors)}" if errors else "none",
-            "workers": str(len(snapshot.workers)),
-            "log": show_count(self.store.log_count),
-        }
-        for name, note in notes.items():
-            self.query_one(f"#{name}", Panel).set_note(note)
-
-    def _note_charts(self) -> None:
-        words = charts.span_words(self._charts.span)
-        words += charts.warmup_words(self.store.plan.warmup_s)
-        self.query_one("#charts", Panel).set_note(f"service time, requests/s · {words}")
-        self.query_one("#heatmap", Panel).set_note(f"responses by service time · {words}")
-
-    def _all_again(self) -> None:
-        """Other panels are visible: fill and draw them."""
-        self._look()
-        self._draw(True)
+    @work(group="view", exclusive=True)
+    async def on_run_view_looked(self, event: RunView.Looked) -> None:
+        """Tell the engine what is looked at; it computes nothing else."""
+        if self.is_going:
+            with contextlib.suppress(ChaperonError, OSError):
+                await self.client.subscribe(event.view, RATE_HZ)
 
     # Keys
 
     def action_panel(self, number: int) -> None:
         """Bring a panel to the front."""
-        self.query_one("#board", Board).select(number)
-        self.call_after_refresh(self._all_again)
+        self.view.select(number)
 
     def action_zoom(self) -> None:
         """One panel or all."""
-        self.query_one("#board", Board).toggle_zoom()
-        self.call_after_refresh(self._all_again)
-
-    def on_resize(self) -> None:
-        """Other panels may be visible."""
-        self.call_after_refresh(self._all_again)
-
-    def on_tabs_chosen(self) -> None:
-        """A tab was clicked; the board has selected it."""
-        self.call_after_refresh(self._all_again)
+        self.view.toggle_zoom()
 
     def action_interval(self) -> None:
         """Figures of the last second or of the whole run."""
         self.series.change(interval=not self.series.view.interval)
-        self._all_again()
+        self.view.refill()
 
     def action_all_series(self) -> None:
         """All series, or the main ones."""
         self.series.all_kinds = not self.series.all_kinds
-        self._all_from_top()
+        self.view.look_from_top()
 
     def action_pause(self) -> None:
         """Hold the display, or catch up."""
-        self.is_paused = not self.is_paused
+        self.view.is_held = not self.is_paused
         if self.is_paused:
-            self.query_one("#state", Painted).repaint()
+            self.view.draw_figures()
         else:
-            self._all_again()
+            self.view.refill()
             if self._is_report_due:
                 self._show_report()
 
     def action_span(self) -> None:
         """The next time span."""
-        self._charts.next_span()
-        self._note_charts()
-        self._draw(True)
+        self.view.next_span()
 
     def action_sort(self) -> None:
         """The next column."""
         self.series.sort_by_next()
-        self._all_from_top()
+        self.view.look_from_top()
 
     def action_reverse(self) -> None:
         """The other way round."""
         self.series.reverse()
-        self._look()
-
-    def on_table_view_header_chosen(self, event: TableView.HeaderChosen) -> None:
-        """Sort by the clicked column, or the other way round."""
-        if event.sort == self.series.view.sort:
-            self.action_reverse()
-        else:
-            self.series.sort_by(event.sort)
-            self._all_from_top()
-
-    def _all_from_top(self) -> None:
-        """Other series are to be seen, from the first."""
-        self.query_one("#series-table", TableView).move_to(0)
-        self._look()
-
-    def on_table_view_scrolled(self, event: TableView.Scrolled) -> None:
-        """Other series are to be seen."""
-        if event.view.id == "series-table":
-            self._look()
+        self.view.look()
 
     def on_table_view_chosen(self, event: TableView.Chosen) -> None:
         """Open a series or a problem."""
@@ -386,16 +219,17 @@ class LiveScreen(Screen[None]):
         if snapshot is None:
             return
         if table.id == "series-table":
-            here = table.cursor - table.table.offset
-            if 0 <= here < len(self.series.rows):
+            row = self.view.row_at_cursor()
+            if row is not None:
                 from chaperon_tui.screens.series import SeriesScreen
+                from chaperon_tui.screens.series_sources import LiveSeries
 
-                self.app.push_screen(SeriesScreen(self, self.series.rows[here].id))
-        elif table.id in ("errors-table", "log-table", "workers-table"):
+                self.app.push_screen(SeriesScreen(LiveSeries(self, row)))
+        else:
             from chaperon_tui.screens.lines import row_screen
 
-            row = table.table.rows[table.cursor - table.table.offset]
-            self.app.push_screen(row_screen(table.table, row, snapshot.exceptions))
+            row_cells = table.table.rows[table.cursor - table.table.offset]
+            self.app.push_screen(row_screen(table.table, row_cells, snapshot.exceptions))
 
     @work(group="filter", exclusive=True)
     async def action_filter(self) -> None:
@@ -409,7 +243,7 @@ class LiveScreen(Screen[None]):
         )
         if text is not None:
             self.series.change(contains=text)
-            self._all_from_top()
+            self.view.look_from_top()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what makes sense now."""
@@ -429,7 +263,7 @@ class LiveScreen(Screen[None]):
         with contextlib.suppress(ChaperonError, OSError):
             await self.client.stop()
             self.store.is_stopping = True
-            self.query_one("#state", Painted).repaint()
+            self.view.draw_figures()
 
     @work(group="stop", exclusive=True)
     async def action_abort(self) -> None:
@@ -464,8 +298,7 @@ class LiveScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Leave the screen."""
-        board = self.query_one("#board", Board)
-        if board.has_class("-zoomed"):
+        if self.view.board.has_class("-zoomed"):
             self.action_zoom()
         elif self.is_going:
             self.ask_to_leave(quits=False)

@@ -17,7 +17,13 @@ from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
 from chaperon_tui.state.history import History
-from chaperon_tui.state.reports import metrics_table, problems_table, summary_rows, window_rows
+from chaperon_tui.state.reports import (
+    metrics_table,
+    problems_table,
+    shown_metrics,
+    summary_rows,
+    window_rows,
+)
 from chaperon_tui.widgets.board import Board, Panel, has_room
 from chaperon_tui.widgets.rows import Drawing, Rows
 from chaperon_tui.widgets.table_view import TableView
@@ -143,7 +149,15 @@ class ReportScreen(Screen[None]):
             figures.show(window_rows(summary))
 
     def on_table_view_chosen(self, event: TableView.Chosen) -> None:
-        """A row in full."""
+        """A series, or a problem in full."""
+        if event.view.id == "metrics":
+            from chaperon_tui.screens.series import SeriesScreen
+            from chaperon_tui.screens.series_sources import ReportSeries
+
+            metrics = shown_metrics(self.report, all_kinds=self.all_series)
+            source = ReportSeries(self.report, metrics[event.view.cursor])
+            self.app.push_screen(SeriesScreen(source))
+            return
         from chaperon_tui.screens.lines import row_screen
 
         table = event.view.table

@@ -13,21 +13,20 @@ from textual.widgets import Footer
 from chaperon_engine import ChaperonError, SeriesDetail, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.charts import histogram_bars, spectrum_chart
-from chaperon_tui.state.details import detail_rows, outcome_rows
-from chaperon_tui.state.figures import health_line
+from chaperon_tui.state.details import detail_rows, distribution_words, outcome_rows
 from chaperon_tui.widgets.bars import HealthBar
 from chaperon_tui.widgets.board import Board, Panel
 from chaperon_tui.widgets.painted import Painted
 from chaperon_tui.widgets.rows import Drawing, Rows
 
 if TYPE_CHECKING:
-    from chaperon_tui.screens.live import LiveScreen
+    from chaperon_tui.screens.series_sources import SeriesSource
 
 REFRESH_S = 1.0
 
 
 class SeriesScreen(Screen[None]):
-    """Asks the engine once a second while it is open."""
+    """Asks its source once a second until the figures are final."""
 
     CSS_PATH = "series.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,17 +34,18 @@ class SeriesScreen(Screen[None]):
                 tooltip="One panel over the whole screen, or all panels"),
         *(Binding(str(n), f"panel({n - 1})", f"Panel {n}", show=False) for n in range(1, 4)),
         Binding("escape,q", "app.pop_screen", "Back", id="series.back",
-                tooltip="Back to the run"),
+                tooltip="Back to the run or its report"),
     ]  # fmt: skip
 
-    def __init__(self, live: LiveScreen, series: int):
+    def __init__(self, source: SeriesSource):
         super().__init__()
-        self._live = live
-        self._series = series
+        self._source = source
         self._detail: SeriesDetail | None = None
+        self._is_final = False
+        """The figures shown were read after the run had ended."""
 
     def compose(self) -> ComposeResult:
-        yield HealthBar(lambda: health_line(self._live.store), id="health")
+        yield HealthBar(self._source.health, id="health")
         yield Rows([(("Reading …", "dim"),)], id="head")
         yield Board(
             [
@@ -59,26 +59,30 @@ class SeriesScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Ask now and from then on."""
-        self.query_one("#spectrum", Panel).set_note("service time by percentile")
-        self.query_one("#histogram", Panel).set_note("responses by service time")
         self._ask()
         self.set_interval(REFRESH_S, self._ask)
 
     def _ask(self) -> None:
-        if self.is_current and (self._live.is_going or self._detail is None):
+        is_held = self._source.is_held and self._detail is not None
+        if self.is_current and not self._is_final and not is_held:
             self.run_worker(self._read(), group="series", exclusive=True)
 
     async def _read(self) -> None:
+        is_final = self._source.is_final
         try:
-            detail = await self._live.client.series(self._series)
+            detail = await self._source.read()
         except (ChaperonError, OSError) as error:
             if self._detail is None:
                 self.query_one("#head", Rows).show([((visible(error), "bad"),)])
             return
+        self._is_final = is_final
         self.query_one("#health", Painted).repaint()
         if detail is None or detail == self._detail:
             return
         self._detail = detail
+        what = distribution_words(detail.row.key)
+        self.query_one("#spectrum", Panel).set_note(f"{what} by percentile")
+        self.query_one("#histogram", Panel).set_note(f"how many by {what}")
         self.query_one("#head", Rows).show(detail_rows(detail))
         self.query_one("#outcomes", Rows).show(outcome_rows(detail))
         bars = self.query_one("#bars", Drawing)

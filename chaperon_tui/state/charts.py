@@ -12,6 +12,8 @@ from chaperon_tui.raster import (
     Line,
     Row,
     bar_rows,
+    decades,
+    durations,
     heatmap,
     line_chart,
     linear_axis,
@@ -20,16 +22,15 @@ from chaperon_tui.raster import (
     time_axis,
 )
 from chaperon_tui.raster.axis import nines
-from chaperon_tui.state.figures import share
+from chaperon_tui.state.figures import share, show_value
 from chaperon_tui.state.history import History, Step
 from chaperon_tui.state.store import RunStore
+from chaperon_tui.state.tables import VALUE_KINDS
 
 SPANS: tuple[int | None, ...] = (None, 60, 300)
 """Time spans of the charts: the whole run, the last minute, the last five minutes."""
 MARGINS = (7, 6)
 """Cells for the labels beside all charts over time, so that their plots stand below each other."""
-
-
 LEAST_RATE_S = 0.5
 """A shorter part of a second says nothing about a rate."""
 
@@ -91,7 +92,7 @@ def latency_chart(
     known = [step for step in steps if step.count]
     low = min((step.p50 for step in known), default=1000)
     high = max((step.p99 for step in known), default=10_000)
-    y = log_axis(max(low, 1), max(high, 1), show_us, max(2, (height - 2) * 2 // 3))
+    y = log_axis(max(low, 1), max(high, 1), show_us, max(2, (height - 2) * 2 // 3), durations)
     lines = [
         Line(name, name, [
             (_middle(step), float(getattr(step, name)) if step.count else None) for step in steps
@@ -174,27 +175,46 @@ class RunCharts:
         return time_range(self._store.history, planned_s, self.span, width)
 
 
+_LEAST = 0.001
+"""The least value above zero that a metric keeps."""
+
+
 def spectrum_chart(detail: SeriesDetail, width: int, height: int) -> list[Row]:
-    """Latency by percentile, spread by the nines of the percentile."""
+    """Values by percentile, spread by the nines of the percentile."""
     points = [(p, v) for p, v in detail.spectrum if p < 100] or detail.spectrum
     if not points:
-        return []
-    x = percentile_axis(points[-1][0])
-    low = max(1, min(value for _, value in points))
-    y = log_axis(low, max(value for _, value in points), show_us, max(2, (height - 2) * 2 // 3))
+        return _nothing(detail)
+    x, unit = percentile_axis(points[-1][0]), detail.row.key.unit
+    high = max(value for _, value in points)
+    low = min((value for _, value in points if value > 0), default=high)
+    y = log_axis(
+        max(low, _LEAST), max(high, _LEAST), lambda value: show_value(value, unit),
+        max(2, (height - 2) * 2 // 3), durations if unit == "us" else decades,
+    )  # fmt: skip
     line = Line("p99", "", [(nines(p), float(v)) for p, v in points])
     return line_chart([line], x, y, width, height)
+
+
+def _nothing(detail: SeriesDetail) -> list[Row]:
+    if detail.row.key.kind in VALUE_KINDS:
+        text = "One number has no distribution."
+    elif detail.row.latency.count:
+        text = "The report keeps no histogram."
+    else:
+        text = "No values yet."
+    return [((text, "dim"),)]
 
 
 def histogram_bars(detail: SeriesDetail, width: int) -> list[Row]:
     """Bars over the rows of the heatmap that hold something."""
     used = [index for index, (_, count) in enumerate(detail.histogram) if count]
     if not used:
-        return []
+        return _nothing(detail)
+    unit = detail.row.key.unit
     shown = detail.histogram[used[0] : used[-1] + 1]
     total = sum(count for _, count in shown)
     bars = [
-        Bar(f"≥ {show_us(edge)}", count, f"{show_count(count)} {share(count, total):>7}")
+        Bar(f"≥ {show_value(edge, unit)}", count, f"{show_count(count)} {share(count, total):>7}")
         for edge, count in shown
     ]
     return bar_rows(bars, width)

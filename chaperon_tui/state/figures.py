@@ -34,25 +34,48 @@ class Tile:
     title: str
     value: str
     note: str = ""
+    short_note: str = ""
+    """Instead of the note where that has no room."""
     extra: str = ""
     """Beside the value where there is room."""
     role: str = ""
     """`bad` when it speaks of failures, else empty."""
 
 
-def percentile(latency: Percentiles, name: str) -> str:
+EMPTY_TILES = tuple(
+    Tile(title, "–") for title in ("Requests/s", "p50", "p95", "p99", "Failed", "In flight")
+)
+"""Before the first snapshot."""
+
+
+def show_value(value: float, unit: str) -> str:
+    """A figure of a series in at most eight cells: a time, a size, or a number of the series' own
+    unit, which is then named beside it (`unit_words`)."""
+    if unit == "us":
+        return show_us(value)
+    if unit == "B":
+        return show_bytes(value)
+    return show_count(value) if abs(value) >= 9999.5 else f"{value:.4g}"
+
+
+def unit_words(unit: str) -> str:
+    """` [points]` behind the name of a series whose figures do not say their unit."""
+    return "" if unit in ("", "us", "B") else f" [{visible(unit, 12)}]"
+
+
+def percentile(latency: Percentiles, name: str, unit: str = "us") -> str:
     """`12.3 ms`, `12.3 ms*` with too few samples above it, `–` without any."""
     if not latency.count:
         return "–"
-    value = show_us(getattr(latency, name))
+    value = show_value(getattr(latency, name), unit)
     share = _SHARES.get(name)
     is_thin = share is not None and latency.count * share < _MIN_ABOVE
     return f"{value}*" if is_thin else value
 
 
-def column_percentile(latency: Percentiles, name: str) -> str:
+def column_percentile(latency: Percentiles, name: str, unit: str = "us") -> str:
     """As `percentile`, with room for the mark, so that units stand below each other."""
-    text = percentile(latency, name)
+    text = percentile(latency, name, unit)
     return text if text.endswith("*") else f"{text} "
 
 
@@ -83,6 +106,7 @@ def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
         failed = show_count(totals.failed)
         is_failing = totals.failed > 0
     done = totals.ok + totals.failed
+    active = show_count(snapshot.sessions.active)
     part = share(totals.failed, done) if totals.failed else ""
     errors = f"+{show_count(totals.http_errors)} HTTP" if totals.http_errors else "no HTTP err"
     return (
@@ -90,9 +114,9 @@ def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
         Tile("p50", percentile(latency, "p50"), f"p75 {percentile(latency, 'p75')}"),
         Tile("p95", percentile(latency, "p95"), f"p90 {percentile(latency, 'p90')}"),
         Tile("p99", percentile(latency, "p99"), f"max {percentile(latency, 'max')}"),
-        Tile("Failed", failed, errors, part, "bad" if is_failing or totals.http_errors else ""),
-        Tile("In flight", show_count(totals.in_flight),
-             f"{show_count(snapshot.sessions.active)} sessions"),
+        Tile("Failed", failed, errors, extra=part,
+             role="bad" if is_failing or totals.http_errors else ""),
+        Tile("In flight", show_count(totals.in_flight), f"{active} sessions", f"{active} sess."),
     )  # fmt: skip
 
 
@@ -182,7 +206,7 @@ def health_line(store: RunStore) -> HealthLine:
     health = snapshot.health
     sign = SIGNS.get(health.verdict, "●")
     if health.verdict in _ADVICE:
-        reason = f": {visible(health.reason, 160)}" if health.reason else ""
+        reason = f": {visible(health.reason, 100)}" if health.reason else ""
         text = f"{sign} Generator {health.verdict}{reason}; {_ADVICE[health.verdict]}"
     elif health.worst in _ADVICE:
         text = f"{sign} Generator good now, {worst_words(health)}"

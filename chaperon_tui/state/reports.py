@@ -17,33 +17,50 @@ from chaperon_engine import (
     visible,
 )
 from chaperon_tui.raster.cells import Row
-from chaperon_tui.state.figures import SIGNS, percentile, share, show_time
+from chaperon_tui.state.errors import error_words, origin_of
+from chaperon_tui.state.figures import (
+    SIGNS,
+    HealthLine,
+    percentile,
+    share,
+    show_time,
+    show_value,
+    unit_words,
+)
 from chaperon_tui.state.table import Cell, Column, Table
-from chaperon_tui.state.tables import ERRORS, MAIN_KINDS, error_words, series_label, short_path
+from chaperon_tui.state.tables import (
+    ERRORS,
+    MAIN_KINDS,
+    VALUE_KINDS,
+    series_label,
+    short_path,
+    value_words,
+)
 
 METRICS = (
-    Column("label", "Series", 0, "left"),
+    Column("label", "Series", 0, "left", cut_middle=True),
+    Column("session", "Session", 12, "left", from_width=118, cut_middle=True),
     Column("count", "Requests", 8),
     Column("failed", "Failed", 7),
     Column("http", "HTTP err", 8, from_width=96),
-    Column("p50", "p50 ", 9),
-    Column("p95", "p95 ", 9),
-    Column("p99", "p99 ", 9),
-    Column("p99_9", "p99.9 ", 9, from_width=110),
+    Column("p50", "p50 ", 8),
+    Column("p95", "p95 ", 8),
+    Column("p99", "p99 ", 8),
+    Column("p99_9", "p99.9 ", 8, from_width=110),
     Column("max", "max", 8, from_width=90),
 )
 
 
-def exact(distribution: Distribution, name: str) -> str:
+def exact(distribution: Distribution, name: str, unit: str = "us") -> str:
     """A percentile of a report, marked with `*` where the report says that samples are few."""
     if not distribution.count:
         return "–"
-    value = show_us(getattr(distribution, name))
+    value = show_value(getattr(distribution, name), unit)
     return f"{value}*" if name in distribution.thin else value
 
 
-def _column(distribution: Distribution, name: str) -> str:
-    text = exact(distribution, name)
+def _column(distribution: Distribution, name: str, unit: str) -> str:
+    text = exact(distribution, name, unit)
     return text if text.endswith("*") else f"{text} "
 
 
@@ -76,7 +93,7 @@ def summary_rows(report: Report) -> list[Row]:
         ),
         (
             (f"{show_count(totals.requests)} requests", "value"),
-            (f" in {show_duration(run.measured_s or run.duration_s).replace('m00s', 'm')}, ", ""),
+            (f" in {_length(run.measured_s or run.duration_s)}, ", ""),
             (f"{show_count(totals.requests_per_s)}/s", "value"),
             (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
         ),
@@ -100,7 +117,7 @@ def summary_rows(report: Report) -> list[Row]:
         (
             (f"{visible(run.id, 60)} · {len(run.workers)} worker", "dim"),
             ("" if len(run.workers) == 1 else "s", "dim"),
-            (f" · warm-up {show_duration(run.warmup_s)} apart" if run.warmup_s else "", "dim"),
+            (f" · warm-up {show_time(run.warmup_s)} apart" if run.warmup_s else "", "dim"),
             (f" · tag {visible(run.tag, 30)}" if run.tag else "", "dim"),
         ),
         health_row(report),
@@ -118,6 +135,11 @@ def summary_rows(report: Report) -> list[Row]:
         text = f"! {show_count(missing)} latencies died with their worker; counts are complete"
         rows.append(((text, "warn"),))
     return rows
+
+
+def _length(value_s: float) -> str:
+    """A measured time, exact below a minute: `20.3 s`, `2m`, `1m30s`."""
+    return show_duration(value_s) if value_s < 60 else show_time(value_s)
 
 
 def _percentile_runs(pairs: Sequence[tuple[str, str]]) -> list[Cell]:
@@ -148,22 +170,27 @@ def _sessions_row(report: Report) -> Row:
 
 
 def health_row(report: Report) -> Row:
-    """The generator's verdict on the run."""
+    """The generator's verdict on the run, for the head of the report."""
+    line = report_health(report)
+    return ((line.text, line.verdict), (f" · {line.note}" if line.note else "", "dim"))
+
+
+def report_health(report: Report) -> HealthLine:
+    """The generator's verdict on the whole run."""
     health = report.health
     sign = SIGNS.get(health.verdict, "●")
     if health.verdict not in ("degraded", "saturated"):
-        note = f" · worst second: lag {show_us(health.lag_p99_us)}, CPU {health.cpu * 100:.0f} %"
-        return ((f"{sign} Generator good", "good"), (note, "dim"))
+        note = f"worst second: lag {show_us(health.lag_p99_us)}, CPU {health.cpu * 100:.0f} %"
+        return HealthLine("good", f"{sign} Generator good", note)
     part, first = health.degraded_share, health.first_degraded_s
     if health.verdict == "saturated":
         part, first = health.saturated_share, health.first_saturated_s
     since = "" if first is None else f", first after {show_time(first)}"
     text = f"{sign} Generator {health.verdict} in {share(part, 1.0)} of the time{since}"
-    reason = f": {visible(health.reason)}" if health.reason else ""
-    return ((text, health.verdict), (reason, ""))
+    return HealthLine(health.verdict, text, visible(health.reason, 200))
 
 
-def metrics_table(report: Report, *, all_kinds: bool = False) -> Table:
+def shown_metrics(report: Report, *, all_kinds: bool = False) -> list[ReportMetric]:
     """Requests, calls and custom metrics, each the most used first; on demand all series."""
     rank = {kind: number for number, kind in enumerate(MAIN_KINDS)}
     shown = [
@@ -171,28 +198,47 @@ def metrics_table(report: Report, *, all_kinds: bool = False) -> Table:
         for metric in report.metrics
         if all_kinds or (metric.kind in rank and not metric.phase)
     ]
-    shown.sort(key=lambda m: (bool(m.phase), rank.get(m.kind, len(rank)), -m.count))
+    return sorted(shown, key=lambda m: (bool(m.phase), rank.get(m.kind, len(rank)), -m.count))
+
+
+def metrics_table(report: Report, *, all_kinds: bool = False) -> Table:
+    """The rows of `shown_metrics`."""
+    shown = shown_metrics(report, all_kinds=all_kinds)
     empty = "Nothing was measured."
     if report.metrics and not shown:
         empty = "No request was measured; f shows all series."
     return Table.of(METRICS, [_metric_cells(metric) for metric in shown], empty=empty)
 
 
-def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
-    latency = metric.service_time_us
+def _label(metric: ReportMetric) -> str:
     what = metric.name or metric.url or metric.service
     label = series_label(metric.kind, f"{metric.method} {what}".strip(), metric.phase)
+    if metric.tags:
+        label += " " + visible(" ".join(f"{k}={v}" for k, v in sorted(metric.tags.items())), 60)
+    return label
+
+
+def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
+    times, unit = metric.service_time_us, metric.unit
     http = sum(metric.http_errors.values())
+    if metric.kind in VALUE_KINDS:
+        value = "–" if metric.value is None else value_words(metric.kind, metric.value, unit)
+        shown = (f"{value} ", "– ", "– ", "– ", "–")
+    else:
+        shown = (_column(times, "p50", unit), _column(times, "p95", unit),
+                 _column(times, "p99", unit), _column(times, "p99_9", unit),
+                 exact(times, "max", unit))  # fmt: skip
     return (
-        (label, ""),
+        (_label(metric) + unit_words(unit), ""),
+        (visible(metric.session, 40), "dim"),
         (show_count(metric.count), ""),
         (show_count(metric.failed), "bad" if metric.failed else "dim"),
         (show_count(http), "bad" if http else "dim"),
-        (_column(latency, "p50"), ""),
-        (_column(latency, "p95"), ""),
-        (_column(latency, "p99"), ""),
-        (_column(latency, "p99_9"), ""),
-        (exact(latency, "max"), "dim"),
+        (shown[0], ""),
+        (shown[1], ""),
+        (shown[2], ""),
+        (shown[3], ""),
+        (shown[4], "dim"),
     )
 
 
@@ -200,12 +246,11 @@ def problems_table(report: Report) -> Table:
     """Errors by series, exceptions and checks of a report."""
     rows: list[tuple[int, tuple[Cell, ...]]] = []
     for metric in report.metrics:
-        label = visible(f"{metric.method} {metric.name or metric.url}".strip(), 120)
         for code, number in [
             *metric.errors.items(), *((f"http_{s}", n) for s, n in metric.http_errors.items()),
         ]:  # fmt: skip
             rows.append((number, ((show_count(number), "bad"), (error_words(code), ""),
-                                  ("", "dim"), (label, "dim"))))  # fmt: skip
+                                  (origin_of(code), "dim"), (_label(metric), "dim"))))  # fmt: skip
     for group in report.exceptions:
         text = visible(f"{group.type}: {group.message}", 120)
         where = visible(f"{short_path(group.file)}:{group.line}", 120)
@@ -244,8 +289,8 @@ def window_rows(summary: WindowSummary) -> list[Row]:
     ]
 
 
-def percentile_pairs(latency: Percentiles) -> list[tuple[str, str]]:
+def percentile_pairs(latency: Percentiles, unit: str = "us") -> list[tuple[str, str]]:
     """Label and value of what a window and a series show."""
     names = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p99.9", "p99_9"),
              ("max", "max"))  # fmt: skip
-    return [(label, percentile(latency, name)) for label, name in names]
+    return [(label, percentile(latency, name, unit)) for label, name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaperon_tui.raster.cells import Row, pad, text_width
+from chaperon_tui.raster.cells import Row, clip_middle, pad, text_width
 
 Cell = tuple[str, str]
 """Text and role."""
@@ -24,6 +24,8 @@ class Column:
     """Shown only in tables at least this wide."""
     sort: str = ""
     """Name by which the table can be sorted; empty if it cannot."""
+    cut_middle: bool = False
+    """What has no room is cut from the middle, not the end."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def body_row(table: Table, row: Sequence[Cell], total: int) -> Row:
         table.columns, widths(table.columns, total), row, strict=True
     ):
         if width:
-            cells.append((pad(text, width, column.align), role))
+            shown = clip_middle(text, width) if column.cut_middle else text
+            cells.append((pad(shown, width, column.align), role))
             cells.append((" ", ""))
     return fit(tuple(cells[:-1]), total)
 

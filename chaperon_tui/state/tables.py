@@ -14,28 +14,38 @@ from chaperon_engine import (
     show_us,
     visible,
 )
-from chaperon_tui.state.figures import SIGNS, column_percentile, percentile, share
+from chaperon_tui.state.errors import error_words
+from chaperon_tui.state.figures import (
+    SIGNS,
+    column_percentile,
+    percentile,
+    share,
+    show_value,
+    unit_words,
+)
 from chaperon_tui.state.table import Cell, Column, Table
 
 SERIES = (
-    Column("label", "Series", 0, "left", sort="label"),
-    Column("session", "Session", 12, "left", from_width=118),
+    Column("label", "Series", 0, "left", sort="label", cut_middle=True),
+    Column("session", "Session", 12, "left", from_width=118, cut_middle=True),
     Column("requests", "Requests", 9, sort="requests"),
-    Column("per_s", "/s", 7, sort="per_s"),
+    Column("per_s", "/s", 6, sort="per_s"),
     Column("failed", "Failed", 7, sort="failed"),
     Column("http_errors", "HTTP err", 9, from_width=100, sort="http_errors"),
-    Column("p50", "p50 ", 9, sort="p50"),
-    Column("p95", "p95 ", 9, sort="p95"),
-    Column("p99", "p99 ", 9, sort="p99"),
+    Column("p50", "p50 ", 8, sort="p50"),
+    Column("p95", "p95 ", 8, sort="p95"),
+    Column("p99", "p99 ", 8, sort="p99"),
     Column("max", "max", 8, from_width=90, sort="max"),
     Column("bytes_in", "Bytes in", 9, from_width=130),
 )
 MAIN_KINDS = ("http", "call", "counter", "gauge", "rate", "trend")
 """What the table of series begins with, in this order: requests, calls, custom metrics."""
+VALUE_KINDS = ("counter", "gauge", "rate")
+"""Custom metrics that are one number, without a distribution."""
 SORTS = tuple(column.sort for column in SERIES if column.sort)
 
 WORKERS = (
-    Column("worker", "#", 2),
+    Column("worker", "#", 3),
     Column("state", "State", 8, "left"),
     Column("cpu", "CPU", 5),
     Column("lag", "Lag p99", 8),
@@ -53,11 +63,11 @@ ERRORS = (
     Column("count", "Count", 6),
     Column("code", "Error or check", 0, "left"),
     Column("origin", "Origin", 9, "left", from_width=60),
-    Column("label", "Where", 0, "left", from_width=60),
+    Column("label", "Where", 0, "left", from_width=60, cut_middle=True),
 )
 
 LOG = (
-    Column("at", "Time", 7),
+    Column("at", "Time", 8),
     Column("level", "Level", 7, "left"),
     Column("source", "Source", 14, "left", from_width=70),
     Column("text", "Message", 0, "left"),
@@ -70,17 +80,14 @@ def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
     label = series_label(kind, row.key.label.strip() or row.key.service, row.key.phase)
     if row.key.tags:
         label += " " + visible(" ".join(f"{k}={v}" for k, v in row.key.tags), 60)
-    latency = row.latency
-    if kind in ("counter", "gauge", "rate"):
-        value = share(row.value, 1.0) if kind == "rate" else show_count(row.value)
-        shown: tuple[str, ...] = (f"{value} ", "– ", "– ", "–")
-    elif row.key.unit != "us":
-        figures = (latency.p50, latency.p95, latency.p99, latency.max)
-        shown = tuple(f"{value:.4g}" for value in figures)
+    label += unit_words(row.key.unit)
+    latency, unit = row.latency, row.key.unit
+    if kind in VALUE_KINDS:
+        shown: tuple[str, ...] = (f"{value_words(kind, row.value, unit)} ", "– ", "– ", "–")
     else:
         shown = (
-            *(column_percentile(latency, name) for name in ("p50", "p95", "p99")),
-            percentile(latency, "max"),
+            *(column_percentile(latency, name, unit) for name in ("p50", "p95", "p99")),
+            percentile(latency, "max", unit),
         )  # fmt: skip
     return (
         (label, ""),
@@ -95,6 +102,11 @@ def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
         (shown[3], "dim"),
         (show_bytes(row.bytes_in), "dim"),
     )
+
+
+def value_words(kind: str, value: float, unit: str) -> str:
+    """The figure of a counter, a gauge or a rate."""
+    return share(value, 1.0) if kind == "rate" else show_value(value, unit)
 
 
 def series_label(kind: str, label: str, phase: str) -> str:
@@ -168,46 +180,23 @@ def errors_table(snapshot: Snapshot) -> Table:
     return Table.of(ERRORS, rows, empty="No errors.")
 
 
-_ERROR_WORDS = {
-    "dns": "name not resolved",
-    "refused": "connection refused",
-    "reset": "connection lost",
-    "connect": "connection failed",
-    "timeout_connect": "timed out connecting",
-    "timeout_tls": "timed out in TLS handshake",
-    "timeout_first_byte": "timed out waiting for first byte",
-    "timeout_total": "timed out",
-    "timeout": "wait in scenario timed out",
-    "tls": "TLS handshake failed",
-    "tls_verification": "certificate not verified",
-    "protocol": "not valid HTTP",
-    "body_cut_short": "body cut short",
-    "too_large": "reply too large",
-    "decode": "body cannot be decoded",
-    "redirect": "redirect refused",
-    "cancelled": "cancelled by scenario",
-    "generator_ports": "this machine: out of ports",
-    "generator_descriptors": "this machine: out of descriptors",
-    "generator_memory": "this machine: out of memory",
-}
-
-
-def error_words(code: str) -> str:
-    """An error class in plain words."""
-    if code.startswith("http_"):
-        return f"HTTP status {visible(code[5:], 10)}"
-    return _ERROR_WORDS.get(code) or visible(code, 60)
-
-
 def log_rows(lines: Sequence[LogLine]) -> list[tuple[Cell, ...]]:
     """Log lines; their texts have passed `visible` in the store."""
     roles = {"error": "bad", "warning": "warn", "debug": "dim", "output": "dim"}
     return [
-        ((f"{line.at_s:.1f}s", "dim"), (line.level, roles.get(line.level, "")),
+        ((log_time(line.at_s), "dim"), (line.level, roles.get(line.level, "")),
          (line.source, "dim"), (line.text, roles.get(line.level, "") if line.level != "output"
                                 else ""))
         for line in lines
     ]  # fmt: skip
+
+
+def log_time(at_s: float) -> str:
+    """`12.3s`, from a quarter of an hour on `1:02:03`: second by second in every run."""
+    if at_s < 900:
+        return f"{at_s:.1f}s"
+    minutes, second = divmod(int(at_s), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
 
 
 def log_table(lines: Sequence[LogLine]) -> Table:

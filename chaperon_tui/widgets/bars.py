@@ -67,7 +67,7 @@ class HealthBar(Painted):
         if line.verdict == "good":
             room = width - text_width(note)
             return [fit(((pad(f" {line.text}", room), "good"), (note, "dim")), width)]
-        rows = wrap_row(((f" {line.text}", line.verdict),), width)
+        rows = wrap_row(((f" {line.text}", line.verdict),), width, 3)
         return [((pad("".join(text for text, _ in row), width), line.verdict),) for row in rows]
 
 
@@ -87,7 +87,9 @@ class Tiles(Painted):
             edge = "tile-bad" if tile.role else "tile"
             value = f"{tile.value}  {tile.extra}" if tile.extra else tile.value
             value = value if text_width(value) <= own - 2 else tile.value
-            texts = ((tile.title, "dim"), (value, tile.role or "value"), (tile.note, "dim"))
+            has_room = text_width(tile.note) <= own - 2 or not tile.short_note
+            note = tile.note if has_room else tile.short_note
+            texts = ((tile.title, "dim"), (value, tile.role or "value"), (note, "dim"))
             for row, (text, role) in zip(rows, texts, strict=True):
                 row += [("▎", edge), (pad(text, own - 2), role), (" ", "")]
         return [tuple(row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chaperon_engine import export_formats
 from chaperon_tui.target import BundledTarget
 
 pytestmark = [
@@ -114,9 +116,11 @@ def test_launch_kill_the_ui_attach_again_and_export(terminal, tmp_path):
         terminal.until("Window 2 s to 4 s")
         terminal.keys("e")
         terminal.until("Export the report")
-        terminal.until("› csv")
-        terminal.keys("Down")
-        terminal.until("› json")
+        formats = export_formats()
+        for before, name in itertools.pairwise(formats[: formats.index("json") + 1]):
+            terminal.until(f"› {before}")
+            terminal.keys("Down")
+            terminal.until(f"› {name}")
         terminal.keys("Tab")
         terminal.type_until_seen("/", r"│   /+ ")
         terminal.keys(str(tmp_path / "out.json"), "Enter")

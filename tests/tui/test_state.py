@@ -24,6 +24,7 @@ from chaperon_engine import (
 from chaperon_tui.raster import row_text, row_width
 from chaperon_tui.state import charts, form
 from chaperon_tui.state.details import outcome_rows
+from chaperon_tui.state.errors import error_words
 from chaperon_tui.state.figures import health_line, percentile, progress, share, show_time, tiles
 from chaperon_tui.state.history import MAX_STEPS, History
 from chaperon_tui.state.hosts import are_near, host_of, is_near
@@ -41,7 +42,7 @@ from chaperon_tui.state.reports import metrics_table, status_words, summary_rows
 from chaperon_tui.state.series import SeriesChoice, calm_rows
 from chaperon_tui.state.store import LOG_LINES, RunStore
 from chaperon_tui.state.table import Column, Table, body_row, column_at, header_row, widths
-from chaperon_tui.state.tables import error_words, errors_table, series_table, workers_table
+from chaperon_tui.state.tables import errors_table, series_table, workers_table
 from tests.tui import canned
 
 
@@ -536,7 +537,7 @@ def test_the_summary_of_a_report_names_what_matters():
 def test_thin_percentiles_of_a_report_are_marked():
     report = canned.report()
     report.metrics[0].service_time_us.thin.append("p99")
-    assert metrics_table(report).rows[0][6][0].endswith("*")
+    assert metrics_table(report).rows[0][7][0].endswith("*")
 
 
 def test_failures_stand_beside_the_percentiles_of_a_window():
