@@ -97,7 +97,8 @@ class RemotePlacement(Placement):
         try:
             return await answer
         finally:
-            if self._waiting.pop(request, None) is not None and not answer.done():
+            del self._waiting[request]
+            if answer.cancelled():
                 self._send(Withdraw(request=request))
 
     def receive(self, message: ToPlacement) -> None:
