@@ -22,6 +22,11 @@ def main() -> int:
     costs.add_argument("--rounds", type=int, default=5, help="interleaved rounds, 0: no CPU (5)")
     costs.add_argument("--requests", type=int, default=100_000, help="measured in a run (100000)")
     costs.add_argument("--instructions", action="store_true", help="count them with valgrind")
+    websocket = commands.add_parser("websocket", help="CPU of an echo, behind the call and bare")
+    websocket.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    websocket.add_argument("--echoes", type=int, default=200_000, help="of a long run (200000)")
+    websocket.add_argument("--connections", type=int, default=64, help="side by side (64)")
+    websocket.add_argument("--only", default="", help="names of clients, separated by commas")
     startup = commands.add_parser("startup", help="import, --help and first paint of the UI")
     startup.add_argument("--runs", type=int, default=9, help="starts of each kind (9)")
     options = parser.parse_args()
@@ -46,6 +51,11 @@ def main() -> int:
             return measure_costs(
                 options.rounds, options.requests, count_instructions=options.instructions
             )
+        case "websocket":
+            from bench.websocket import measure_websocket
+
+            names = [name.strip() for name in options.only.split(",") if name.strip()]
+            return measure_websocket(options.rounds, options.echoes, options.connections, names)
         case _:
             from bench.startup import measure_startup
 
