@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from chaperon_engine import LaunchRequest, Report
 from chaperon_tui.palette import KeyCommands
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.memory import load_memory, save_memory
 
 if TYPE_CHECKING:
@@ -59,15 +60,18 @@ class ChaperonApp(App[None]):
         """Printed when the app ends."""
         self.left_running: list[str] = []
         """Ids of runs that go on when the app ends."""
+        self.refusal = ""
+        """Why what the app was started for cannot be shown; it ends at once."""
+        self._is_at_start = start.attach
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Show the first screen; the menu lies below it."""
         if self.memory.theme in self.available_themes:
             self.theme = self.memory.theme
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         from chaperon_tui.screens.menu import MenuScreen
 
-        self.push_screen(MenuScreen())
+        await self.push_screen(MenuScreen())
         if self.start.request is not None:
             from chaperon_tui.screens.launch import LaunchScreen
 
@@ -85,17 +89,23 @@ class ChaperonApp(App[None]):
 
         try:
             client = await self.engine.attach(run)
-        except ChaperonError as error:
-            self.say(error, severe=True)
+        except (ChaperonError, OSError) as error:
+            if self._is_at_start:
+                self.refusal = in_words(error)
+                self.exit()
+            else:
+                self.say(error, severe=True)
             return
+        self._is_at_start = False
         await self.push_screen(LiveScreen(client, None))
 
     def say(self, text: object, *, severe: bool = False) -> None:
         """A short message in the corner; foreign text is made visible."""
         from chaperon_engine import visible
 
+        shown = in_words(text) if isinstance(text, Exception) else visible(text)
         self.notify(
-            visible(text), severity="error" if severe else "information",
+            shown, severity="error" if severe else "information",
             timeout=10 if severe else 5, markup=False,
         )  # fmt: skip
 

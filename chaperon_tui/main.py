@@ -122,6 +122,8 @@ def _show(start: Start) -> int:
 
     app = ChaperonApp(chaperon_engine, start, memory_path())
     app.run()
+    if app.refusal:
+        raise UserError(app.refusal)
     report = app.last_report
     if report is not None:
         width = shutil.get_terminal_size().columns

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from chaperon_engine import ChaperonError, Report, visible
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.table import Column, Table
 from chaperon_tui.widgets.rows import Rows
 from chaperon_tui.widgets.table_view import TableView
@@ -88,7 +89,7 @@ class ExportScreen(ModalScreen[dict[str, str]]):
         try:
             written = await asyncio.to_thread(engine.export_report, self._report, name, path)
         except (ChaperonError, OSError) as error:
-            answer.show([((f"✗ {visible(error)}", "bad"),)])
+            answer.show([((f"✗ {in_words(error)}", "bad"),)])
         else:
             self._written[name] = str(written)
             answer.show([(("✓ Written: ", "good"), (visible(written), "value"))])

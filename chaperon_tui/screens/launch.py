@@ -18,6 +18,7 @@ from chaperon_engine import ChaperonError, LaunchRequest, Plan, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.state import form
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import remember_launch
 from chaperon_tui.state.menu import plan_rows
@@ -89,9 +90,9 @@ class LaunchScreen(Screen[None]):
     async def _describe(self) -> None:
         try:
             self._plan = await self.chaperon.engine.describe(self._request)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.query_one("#about", Rows).show([(("This file cannot be launched.", "bad"),)])
-            self._say(str(error), "bad")
+            self._say(in_words(error), "bad")
             return
         await self._show_fields(True)
 
@@ -223,8 +224,8 @@ class LaunchScreen(Screen[None]):
         self.query_one("#launch", Button).disabled = True
         try:
             client = await self.chaperon.engine.launch(request)
-        except ChaperonError as error:
-            self._say(str(error), "bad")
+        except (ChaperonError, OSError) as error:
+            self._say(in_words(error), "bad")
             return
         finally:
             self._busy = ""

@@ -15,9 +15,10 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
+from chaperon_engine import ChaperonError, LaunchRequest, Report
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.screens.live_keys import KEYS
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.series import SeriesChoice
 from chaperon_tui.state.store import RunStore
 from chaperon_tui.widgets.board import has_room
@@ -92,7 +93,7 @@ class LiveScreen(Screen[None]):
             async for snapshot in self.client.snapshots():
                 self.view.take(snapshot)
         except (ChaperonError, OSError) as error:
-            self.store.lost = visible(error)
+            self.store.lost = in_words(error)
         if not self.store.is_finished:
             self.store.lost = f"the engine of {self.store.run_id} ended without a report"
         self.view.draw()
@@ -127,7 +128,7 @@ class LiveScreen(Screen[None]):
             return
         try:
             self.report = await asyncio.to_thread(self.chaperon.engine.recover, self.store.run_id)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
         self._show_report()
@@ -137,7 +138,7 @@ class LiveScreen(Screen[None]):
             self.report = await asyncio.to_thread(
                 self.chaperon.engine.load_report, self.store.run_id
             )
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
         self.chaperon.last_report = self.report
@@ -287,7 +288,7 @@ class LiveScreen(Screen[None]):
         self.chaperon.say("Starting the engine and its workers …")
         try:
             client = await self.chaperon.engine.launch(self.request)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
         self.app.switch_screen(LiveScreen(client, self.request))

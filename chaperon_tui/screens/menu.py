@@ -13,8 +13,9 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer, Input
 
-from chaperon_engine import ChaperonError, Entry, LaunchRequest, Plan, visible
+from chaperon_engine import ChaperonError, Entry, LaunchRequest, Plan
 from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.form import led_to
 from chaperon_tui.state.menu import entry_rows, menu_table, plan_rows, search
 from chaperon_tui.widgets.rows import Rows
@@ -86,7 +87,7 @@ class MenuScreen(Screen[None]):
     async def _discover(self) -> None:
         try:
             self._entries = await asyncio.to_thread(self.chaperon.engine.discover)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
         self._search()
 
@@ -152,8 +153,8 @@ class MenuScreen(Screen[None]):
     async def _describe_entry(self, entry: Entry) -> None:
         try:
             self._plans[_key(entry)] = await self.chaperon.engine.describe(request_for(entry))
-        except ChaperonError as error:
-            self._plans[_key(entry)] = visible(error)
+        except (ChaperonError, OSError) as error:
+            self._plans[_key(entry)] = in_words(error)
         if self.chosen == entry:
             self._show_about(entry)
 

@@ -16,6 +16,7 @@ from textual.widgets import Footer
 from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.history import History
 from chaperon_tui.state.reports import (
     metrics_table,
@@ -141,7 +142,7 @@ class ReportScreen(Screen[None]):
                 self.chaperon.engine.load_window, self.report.run.id, start_s, end_s
             )
         except (ChaperonError, OSError) as error:
-            figures.show([((visible(error), "bad"),)])
+            figures.show([((in_words(error), "bad"),)])
             return
         if summary is None:
             figures.show([(("Nothing was recorded in this window.", "dim"),)])

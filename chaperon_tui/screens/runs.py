@@ -68,7 +68,7 @@ class RunsScreen(Screen[None]):
         """Read the list again."""
         try:
             self._runs = await asyncio.to_thread(self.chaperon.engine.list_runs)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
         self.query_one("#runs", TableView).show(runs_table(self._runs))
@@ -106,7 +106,7 @@ class RunsScreen(Screen[None]):
                 report = await asyncio.to_thread(engine.recover, run.id)
             else:
                 report = await asyncio.to_thread(engine.load_report, run.id)
-        except ChaperonError as error:
+        except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
         self._show(report)
@@ -134,6 +134,6 @@ class RunsScreen(Screen[None]):
         if answer == "remove":
             try:
                 await asyncio.to_thread(self.chaperon.engine.delete_run, run.id)
-            except ChaperonError as error:
+            except (ChaperonError, OSError) as error:
                 self.chaperon.say(error, severe=True)
             self.action_reload()

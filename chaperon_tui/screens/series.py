@@ -10,10 +10,11 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from chaperon_engine import ChaperonError, SeriesDetail, visible
+from chaperon_engine import ChaperonError, SeriesDetail
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.charts import histogram_bars, spectrum_chart
 from chaperon_tui.state.details import detail_rows, distribution_words, outcome_rows
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.widgets.bars import HealthBar
 from chaperon_tui.widgets.board import Board, Panel
 from chaperon_tui.widgets.painted import Painted
@@ -73,7 +74,7 @@ class SeriesScreen(Screen[None]):
             detail = await self._source.read()
         except (ChaperonError, OSError) as error:
             if self._detail is None:
-                self.query_one("#head", Rows).show([((visible(error), "bad"),)])
+                self.query_one("#head", Rows).show([((in_words(error), "bad"),)])
             return
         self._is_final = is_final
         self.query_one("#health", Painted).repaint()

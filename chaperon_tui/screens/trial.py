@@ -13,6 +13,7 @@ from textual.widgets import Footer
 
 from chaperon_engine import ChaperonError, LaunchRequest
 from chaperon_tui.screens.lines import LinesScreen
+from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.trial import TrialStore
 from chaperon_tui.widgets.rows import Rows
 from chaperon_tui.widgets.table_view import TableView
@@ -64,7 +65,7 @@ class TrialScreen(Screen[None]):
                 self._store.fold(event)
                 self._show()
         except (ChaperonError, OSError) as error:
-            self._store.fail(str(error))
+            self._store.fail(in_words(error))
         self._show()
 
     def _show(self) -> None:

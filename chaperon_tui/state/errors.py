@@ -1,4 +1,4 @@
-"""Error classes in plain words, and whose fault they are."""
+"""Errors in plain words: refusals, and the error classes of a run and whose fault they are."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def error_words(code: str) -> str:
     if code.startswith("http_"):
         return f"HTTP status {visible(code[5:], 10)}"
     return _ERROR_WORDS.get(code) or visible(code, 60)
+
+
+def in_words(error: Exception) -> str:
+    """A refusal as one sentence; errors of the operating system name the file."""
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.filename} cannot be used" if error.filename else "this did not work"
+        return visible(f"{what}: {error.strerror}")
+    return visible(error)
 
 
 def origin_of(code: str) -> str:

@@ -7,13 +7,14 @@ import json
 import pytest
 from textual.widgets import Input
 
-from chaperon_engine import LaunchRequest
+from chaperon_engine import LaunchRequest, UserError
 from chaperon_tui.app import Start
 from chaperon_tui.screens import launch as launch_module
 from chaperon_tui.screens.live import LiveScreen
 from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned
 from tests.tui.driving import SIZES, driving
+from tests.tui.fakes import FakeEngine
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -423,3 +424,26 @@ async def test_nothing_is_drawn_when_nothing_changes(tmp_path, monkeypatch):
         await driver.send(new_from=42)
         await driver.send(new_from=42)
         assert painted == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("/runs/1/run.json is damaged: it was cut off"), "run.json is damaged"),
+        (PermissionError(13, "Permission denied", "/runs/1"), "/runs/1 cannot be used: Permission"),
+    ],
+)
+async def test_a_run_that_cannot_be_attached_ends_the_ui_with_one_sentence(
+    tmp_path, monkeypatch, error, said
+):
+    async def attach(self, run=None):
+        raise error
+
+    monkeypatch.setattr(FakeEngine, "attach", attach)
+    async with driving(tmp_path, start=Start(attach=True)) as driver:
+        await driver.until(lambda: driver.app._exit)
+        assert said in driver.app.refusal
+    async with driving(tmp_path) as driver:
+        driver.app.attach_to("run-1")
+        await driver.until(lambda: driver.app._notifications)
+        assert not driver.app._exit
