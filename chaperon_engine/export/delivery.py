@@ -252,7 +252,7 @@ def _wait_s(header: str) -> float | None:
         return float(header)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def test_no_process_gets_a_token_as_argument(
                     seen += 1
                 except psutil.NoSuchProcess:
                     continue
+            time.sleep(0.02)
         assert seen
         process.communicate(timeout=20)
         assert process.returncode == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,8 @@ from email.utils import format_datetime
 import pytest
 import trustme
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaperon_engine import export
 from chaperon_engine.errors import UserError
@@ -230,13 +234,11 @@ def test_a_page_of_a_proxy_is_left_out(contract: Contract) -> None:
 
 
 def test_a_certificate_that_cannot_be_verified_is_told_at_once(contract: Contract) -> None:
-    import ssl
 
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        import threading
 
         def serve() -> None:
             connection, _ = listening.accept()
@@ -290,3 +292,9 @@ def test_what_can_never_work_is_refused_before_the_run(
     assert not isinstance(caught.value, export.ExportError)
     assert "s3cr3t" not in str(caught.value)
     assert "cr3t@" not in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_retry_after_is_a_wait_or_nothing(header: str) -> None:
+    wait_s = delivery._wait_s(header)
+    assert wait_s is None or wait_s >= 0
