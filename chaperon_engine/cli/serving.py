@@ -101,8 +101,8 @@ def _exports(values: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for value in values:
         format, _, destination = value.partition("=")
-        export.find(format)
-        found[format] = destination
+        found[format] = export.find(format).absolute(destination)
+    export.check(found)
     return found
 
 

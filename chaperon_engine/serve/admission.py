@@ -72,7 +72,10 @@ class Admission:
 
     async def admit(self, asked: Sequence[QueuedTest]) -> list[Item]:
         """The items to queue. Raises UserError, and leaves nothing behind then."""
-        parsed = [test for one in asked for test in self._parser.parse(one)]
+        try:
+            parsed = [test for one in asked for test in self._parser.parse(one)]
+        except ValueError as error:
+            raise UserError(visible(error)) from None
         if not parsed:
             raise UserError("no load tests given: load_tests must have at least one")
         if len(parsed) > MAX_TESTS:
@@ -84,6 +87,8 @@ class Admission:
                 id = str(uuid.uuid4())
                 try:
                     items.append(await self._admit(id, test))
+                except TooBusy:
+                    raise
                 except UserError as error:
                     where = f"load_tests[{number}]: " if len(parsed) > 1 else ""
                     raise UserError(f"{where}{self._without_folders(error)}") from None
@@ -94,9 +99,10 @@ class Admission:
 
     async def admit_own(self, request: LaunchRequest) -> Item:
         """The owner's own launch, who may run anything: only that it can be run is checked."""
-        if not os.path.isabs(request.file):
+        if request.data is None and not os.path.isabs(request.file):
             raise UserError("the file of a launch must be an absolute path")
-        plan = await self._describe(msgspec.structs.replace(request, detach=True))
+        export.check(request.exports, request.export_options)
+        plan = await self._describe(request)
         plan.check_ready()
         return self._make_item(str(uuid.uuid4()), plan.load_test, request)
 
@@ -143,7 +149,7 @@ class Admission:
             raise UserError("this server has no folder of scenarios: see --folder")
         files = list(_files_of(test))
         for folder in folders:
-            if all((path := inside(folder, file)) and path.is_file() for file in files):
+            if all(_file_in(folder, file) for file in files):
                 return {"data": test, "folder": str(folder.resolve())}
         return {"data": test, "folder": str(folders[0].resolve())}
 
@@ -155,8 +161,8 @@ class Admission:
         if Path(file).suffix.lower() not in _SUFFIXES:
             return self._find_by_name(test)
         for folder in self._folders:
-            path = inside(folder, file)
-            if path is not None and path.suffix.lower() in _SUFFIXES and path.is_file():
+            path = _file_in(folder, file)
+            if path is not None and path.suffix.lower() in _SUFFIXES:
                 return path, name or None
         known = [self._shown(entry.file) for entry in discover(self._present())]
         raise UserError(
@@ -241,6 +247,7 @@ class Admission:
             if path and format not in FILE_FORMATS:
                 raise UserError(f"output is for files; {format} goes where the operator says")
             found[format] = path or self._exports_allowed[format]
+        export.check(found)
         return found
 
     async def _describe(self, request: LaunchRequest) -> Plan:
@@ -261,6 +268,15 @@ def _urls_of(plan: Plan) -> Iterable[str]:
     for population in plan.populations:
         for _, url in urls_within(population.config.get("services", {}), "services"):
             yield url
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    """The ordinary file that `name` means in `folder`, all links followed; never outside of it."""
+    path = inside(folder, name)
+    try:
+        return path if path is not None and path.is_file() else None
+    except (OSError, ValueError):  # such as a name that is too long
+        return None
 
 
 def _files_of(data: Mapping[str, Any]) -> Iterable[str]:

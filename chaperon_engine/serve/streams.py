@@ -43,6 +43,11 @@ class Streams:
         self._write_timeout_s = write_timeout_s
         self._tasks: set[asyncio.Task[object]] = set()
 
+    @property
+    def count(self) -> int:
+        """Streams that are open."""
+        return len(self._tasks)
+
     async def send(
         self, request: web.Request, source: AsyncGenerator[bytes, None]
     ) -> web.StreamResponse:
