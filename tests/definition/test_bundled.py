@@ -16,10 +16,15 @@ ENTRIES = discover([SCENARIOS])
 
 def test_every_example_is_in_the_menu() -> None:
     assert [entry.name for entry in ENTRIES] == [
+        "BackgroundNoiseTest",
         "BrowseTest",
         "CheckoutTest",
         "ErrorsTest",
+        "FanOutTest",
+        "FirehoseTest",
+        "RoundTripTest",
         "HelloTest",
+        "EchoTest",
     ]
 
 
