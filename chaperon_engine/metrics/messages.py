@@ -38,6 +38,16 @@ class MessageSeries(TimedSeries):
             histogram.counts[value] += 1
             histogram.sum_us += value
 
+    def record_ns(self, elapsed_ns: int) -> None:
+        """Something took this long and succeeded."""
+        histogram = self._expected
+        value = elapsed_ns // 1000
+        if value > histogram.max_us or value < histogram.min_us or value >= 2048:
+            histogram.record(value)
+        else:
+            histogram.counts[value] += 1
+            histogram.sum_us += value
+
     def ended(self, elapsed_ns: int, status: int) -> None:
         """Something ended after this long with the status of a reply, or a close code."""
         self._statuses[status] += 1

@@ -139,6 +139,8 @@ class WebSocketVerbs(ABC):
             socket = self._named[name]  # type: ignore[index]
         except (KeyError, TypeError):
             socket = self._socket(name)
+        if type is None and json is NOTHING:
+            return socket.send(message)
         return socket.send(message, type=type, json=json)
 
     def ws_recv(
@@ -172,6 +174,15 @@ class WebSocketVerbs(ABC):
             socket = self._named[name]  # type: ignore[index]
         except (KeyError, TypeError):
             socket = self._socket(name)
+        if (
+            expected.__class__ is str
+            and json is NOTHING
+            and timeout is None
+            and not keep
+            and decode is None
+            and with_result is None
+        ):
+            return socket.await_recv(expected)
         receiving = socket.await_recv(
             expected,
             json=json,

@@ -33,8 +33,8 @@ from chaperon_engine.ws.deflate import OFFER, Deflate
 
 if TYPE_CHECKING:
     from chaperon_engine.net.cookies import CookieJar
+    from chaperon_engine.ws.life import SocketLife
     from chaperon_engine.ws.options import ConnectOptions
-    from chaperon_engine.ws.socket import WebSocket
     from chaperon_engine.ws.target import WsTarget
     from chaperon_engine.ws.wire import Wire
 
@@ -64,8 +64,8 @@ class Phases(NamedTuple):
 
 
 async def open_socket(
-    socket: WebSocket,
-    make_wire: Callable[[WebSocket, ConnectOptions], Wire],
+    socket: SocketLife,
+    make_wire: Callable[[SocketLife, ConnectOptions], Wire],
     cookies: CookieJar,
     options: ConnectOptions,
 ) -> None:
@@ -125,7 +125,7 @@ def upgrade_fields(
 class _Opening:
     """One socket on its way to being open."""
 
-    def __init__(self, socket: WebSocket, wire: Wire, cookies: CookieJar) -> None:
+    def __init__(self, socket: SocketLife, wire: Wire, cookies: CookieJar) -> None:
         self._socket = socket
         self._wire = wire
         self._cookies = cookies

@@ -23,6 +23,7 @@ class WsTarget(Endpoint):
         self.shown_origin = f"{'wss' if secure else 'ws'}://{self.address.host_header}"
         self.timeout_s = service.timeout_s
         """For connecting, and for every wait that does not say."""
+        self.timeout_ns = int(service.timeout_s * 1e9)
 
     def path(self, path: str, options: ConnectOptions) -> str:
         """Path and query as they are sent. Raises InvalidRequest."""

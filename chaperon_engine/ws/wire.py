@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from picows import WSFrame, WSTransport, WSUpgradeRequest, WSUpgradeResponse
 
     from chaperon_engine.net.dial import Wire as Dialling
+    from chaperon_engine.ws.life import SocketLife
     from chaperon_engine.ws.options import ConnectOptions
-    from chaperon_engine.ws.socket import WebSocket
 
 TEXT = WSMsgType.TEXT
 BINARY = WSMsgType.BINARY
@@ -65,7 +65,7 @@ class Wire(WSListener):
         "transport",
     )
 
-    def __init__(self, socket: WebSocket, options: ConnectOptions) -> None:
+    def __init__(self, socket: SocketLife, options: ConnectOptions) -> None:
         self._socket = socket
         self._max_bytes = options.max_message_bytes
         self._compression = options.compression

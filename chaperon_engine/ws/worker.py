@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from chaperon_engine.net.cookies import CookieJar
     from chaperon_engine.net.network import Network
     from chaperon_engine.net.ports import Labels
+    from chaperon_engine.ws.life import SocketLife, Waiting
     from chaperon_engine.ws.series import SocketSeries
-    from chaperon_engine.ws.socket import Waiting
 
 _MAX_TARGETS = 4096
 _CLOSE_S = 2.0
@@ -29,13 +29,14 @@ _CLOSE_S = 2.0
 class WsWorker(Sweep):
     """One per worker process; opens the sockets of its sessions."""
 
-    wire: Callable[[WebSocket, ConnectOptions], Wire] = Wire
+    wire: Callable[[SocketLife, ConnectOptions], Wire] = Wire
     """Makes the frame layer of a socket."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.loop)
         self.network = network
-        self.sockets: set[WebSocket] = set()
+        self.create_future = network.loop.create_future
+        self.sockets: set[SocketLife] = set()
         """All that are connecting or have a connection."""
         self._targets: dict[tuple[int, Labels], WsTarget] = {}
         self._all_gone: asyncio.Future[None] | None = None
@@ -94,7 +95,7 @@ class WsWorker(Sweep):
                 busy = True
         return busy
 
-    def forget(self, socket: WebSocket) -> None:
+    def forget(self, socket: SocketLife) -> None:
         """Its connection is gone for good."""
         self.sockets.discard(socket)
         if self._all_gone is not None and not self.sockets and not self._all_gone.done():
