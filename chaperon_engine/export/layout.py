@@ -85,6 +85,38 @@ def table(
     return lines
 
 
+_COUNTED = frozenset({"requests", "failed", "http err"})
+"""Titles that read well behind their number."""
+
+
+def stacked(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int,
+    color: bool,
+    left: int = 1,
+    styles: Sequence[Style] = (),
+    indent: int = 2,
+) -> list[str]:
+    """The same as `table` where it would not fit: a row is a line with its first column, then lines
+    of titles and values: `12 requests  p50 3 ms`."""
+    lines: list[str] = []
+    for number, row in enumerate(rows):
+        style: Style = styles[number] if styles else ""
+        lines.append(paint(cut(" " * indent + row[0], width), style, color))
+        current = ""
+        for column, (title, cell) in enumerate(zip(header[1:], row[1:], strict=True), 1):
+            is_count = column >= left and title in _COUNTED
+            part = f"{cell} {title}" if is_count else f"{title} {cell}"
+            if current and cell_width(current) + 2 + cell_width(part) > width:
+                lines.append(paint(cut(current, width), style, color))
+                current = ""
+            current = f"{current}  {part}" if current else " " * 2 * indent + part
+        lines.append(paint(cut(current, width), style, color))
+    return lines
+
+
 def wrap(text: str, width: int, indent: str = "") -> list[str]:
     """`text` in lines of at most `width` columns, broken at blanks; longer words are left whole."""
     lines: list[str] = []

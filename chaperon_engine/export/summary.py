@@ -6,21 +6,45 @@ Foreign text passes `text.visible` here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from chaperon_engine.errors import ActionError
-from chaperon_engine.export.layout import Style, paint, plural, table, wrap
+from chaperon_engine.export.layout import (
+    Style,
+    cell_width,
+    cut,
+    paint,
+    plural,
+    stacked,
+    table,
+    wrap,
+)
+from chaperon_engine.export.summary_figures import (
+    MAX_ROWS,
+    THIN,
+    count,
+    custom_value,
+    header_of,
+    label_of,
+    most,
+    origins,
+    percent,
+    row_of,
+    row_style,
+    share_words,
+    since,
+)
 from chaperon_engine.metrics.model import HTTP, WARMUP
-from chaperon_engine.metrics.summary import Distribution, ReportMetric
+from chaperon_engine.metrics.summary import ReportMetric
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
-from chaperon_engine.units import show_bytes, show_count, show_duration, show_us
+from chaperon_engine.units import show_bytes, show_duration
 
-MAX_ROWS = 40
-"""Rows of one table; the rest is in the report."""
 MAX_TRACEBACKS = 10
+LEAST_WIDTH = 40
+"""Lines are made for terminals at least this wide."""
+TABLE_WIDTH = 60
+"""In narrower ones a row of a table takes several lines."""
 
-_THIN = "*"
 _CUSTOM_KINDS = ("counter", "gauge", "rate")
 _LEFT_OUT_KINDS = ("first_byte",)
 """One line for each of the requests: too much for a summary, the report has them."""
@@ -34,11 +58,11 @@ def render(
     color: bool = False,
     files: Mapping[str, str] | None = None,
 ) -> str:
-    """The summary, with a newline at its end; lines fit into `width` columns (at least 60).
+    """The summary, with a newline at its end; lines fit into `width` columns (at least 40).
 
     `files` are paths to name at the end, by what they are (`report`, `csv`).
     """
-    page = _Page(report, max(60, width), color)
+    page = _Page(report, max(LEAST_WIDTH, width), color)
     sections = (
         page.headline(),
         page.totals(),
@@ -73,14 +97,43 @@ class _Page:
         for line in wrap(text, self.width, "  "):
             yield self.paint(line, style)
 
+    def heading(self, text: str) -> Iterator[str]:
+        for line in wrap(text, self.width):
+            yield self.paint(line, "bold")
+
+    def facts(self, title: str, parts: Sequence[str], style: Style = "") -> Iterator[str]:
+        """`Title       one   two   three`, broken only between the parts."""
+        line, has_part = f"{title:<12}", False
+        for part in parts:
+            gap = "   " if has_part else ""
+            if has_part and cell_width(line + gap + part) > self.width:
+                yield self.paint(line, style)
+                line, gap = " " * 12, ""
+            line, has_part = f"{line}{gap}{part}", True
+        yield self.paint(line, style)
+
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        left: int = 1,
+        styles: Sequence[Style] = (),
+    ) -> list[str]:
+        make = table if self.width >= TABLE_WIDTH else stacked
+        return make(header, rows, width=self.width, color=self.color, left=left, styles=styles)
+
     def headline(self) -> Iterator[str]:
         run = self.report.run
         marks = [run.status or "unfinished"]
         marks += ["partial"] if run.partial else []
         marks += ["recovered"] if run.recovered else []
         plain = marks == ["complete"]
-        title = self.paint(visible(run.load_test, 60), "bold")
-        yield f"{title}  {self.paint(', '.join(marks), 'green' if plain else 'yellow')}"
+        name, status = visible(run.load_test, 60), ", ".join(marks)
+        has_room = cell_width(f"{name}  {status}") <= self.width
+        title = self.paint(cut(name, self.width), "bold")
+        shown = self.paint(status, "green" if plain else "yellow")
+        yield from [f"{title}  {shown}"] if has_room else [title, f"  {shown}"]
         parts = [f"measured {show_duration(run.measured_s)}"]
         parts += [f"warm-up {show_duration(run.warmup_s)}"] if run.warmup_s else []
         parts += [f"drain {show_duration(run.drain_s)}"] if run.drain_s >= 0.1 else []
@@ -106,25 +159,25 @@ class _Page:
         iterations = self.report.iterations
         rate = self.paint(f"{totals.requests_per_s:,.1f}/s", "bold")
         yield f"Requests    {totals.requests:,}   {rate}"
-        bad = f"{totals.failed:,} failed{_share(totals.failed, totals.requests)}"
+        bad = f"{totals.failed:,} failed{share_words(totals.failed, totals.requests)}"
         http = plural(totals.http_errors, "HTTP error")
-        http += _share(totals.http_errors, totals.requests)
-        broken = totals.failed or totals.http_errors
-        line = f"            {bad}   {http}"
-        yield self.paint(line, "red") if broken else line
-        rest = f"            {totals.in_flight:,} in flight at the end"
-        yield rest + (f"   {totals.retries:,} stale retries" if totals.retries else "")
-        yield (f"Bytes       {show_bytes(totals.bytes_in)} in   {show_bytes(totals.bytes_out)} out")
+        http += share_words(totals.http_errors, totals.requests)
+        yield from self.facts("", [bad, http], "red" if totals.failed or totals.http_errors else "")
+        rest = [f"{totals.in_flight:,} in flight at the end"]
+        rest += [f"{totals.retries:,} stale retries"] if totals.retries else []
+        yield from self.facts("", rest)
+        moved = [f"{show_bytes(totals.bytes_in)} in", f"{show_bytes(totals.bytes_out)} out"]
+        yield from self.facts("Bytes", moved)
         ended = [f"{sessions.planned:,} planned", f"{sessions.finished:,} finished"]
         for name in ("failed", "timed_out", "interrupted"):
             number = getattr(sessions, name)
             ended += [f"{number:,} {name.replace('_', ' ')}"] if number else []
-        yield f"Sessions    {'   '.join(ended)}"
+        yield from self.facts("Sessions", ended)
         done = [f"{iterations.completed:,} completed"]
         for name in ("failed", "interrupted"):
             number = getattr(iterations, name)
             done += [f"{number:,} {name}"] if number else []
-        yield f"Iterations  {'   '.join(done)}"
+        yield from self.facts("Iterations", done)
 
     def series(self) -> Iterator[str]:
         rows = [metric for metric in self.report.metrics if metric.kind == HTTP]
@@ -140,8 +193,8 @@ class _Page:
             http_errors={"": totals.http_errors},
             service_time_us=totals.service_time_us,
         )
-        yield self.paint("Service time of complete responses with an expected status", "bold")
-        yield from self.latency_table([total, *_most(rows)], "requests")
+        yield from self.heading("Service time of complete responses with an expected status")
+        yield from self.latency_table([total, *most(rows)], "requests")
         yield from self.left_out(len(rows))
         if self.report.folded_series:
             folded = plural(self.report.folded_series, "series", "series")
@@ -150,7 +203,7 @@ class _Page:
     def other_outcomes(self) -> Iterator[str]:
         totals, names = self.report.totals, self.percentiles()
         rows = [
-            [what, _count(times.count), *_row_of(times, "us", names)]
+            [what, count(times.count), *row_of(times, "us", names)]
             for what, times in (
                 ("unexpected status", totals.unexpected_service_time_us),
                 ("failed, until it failed", totals.failure_time_us),
@@ -159,9 +212,9 @@ class _Page:
         ]
         if not rows:
             return
-        yield self.paint("Time of the other requests, all together", "bold")
-        header = ["", "requests", *_header_of(names)]
-        yield from table(header, rows, width=self.width, color=self.color)
+        yield from self.heading("Time of the other requests, all together")
+        header = ["", "requests", *header_of(names)]
+        yield from self.table(header, rows)
 
     def percentiles(self) -> tuple[str, ...]:
         """Those that there is room for."""
@@ -177,7 +230,7 @@ class _Page:
         if not rows:
             return
         yield self.paint("Also timed", "bold")
-        yield from self.latency_table(_most(rows), "count", kinds=True)
+        yield from self.latency_table(most(rows), "count", kinds=True)
         yield from self.left_out(len(rows))
 
     def latency_table(
@@ -186,7 +239,7 @@ class _Page:
         names = self.percentiles()
         http = any(metric.http_errors for metric in metrics)
         header = ["", what, "failed", *(["http err"] if http else [])]
-        header += _header_of(names)
+        header += header_of(names)
         rows, styles, thin = [], [], False
         # Sessions and services are named only where they tell two lines apart.
         several = len({metric.session for metric in metrics if metric.session}) > 1
@@ -196,17 +249,17 @@ class _Page:
             unexpected = sum(metric.http_errors.values())
             rows.append(
                 [
-                    _label(metric, kinds, several),
-                    _count(metric.count),
-                    _count(metric.failed),
-                    *([_count(unexpected)] if http else []),
-                    *_row_of(times, metric.unit, names),
+                    label_of(metric, kinds, several),
+                    count(metric.count),
+                    count(metric.failed),
+                    *([count(unexpected)] if http else []),
+                    *row_of(times, metric.unit, names),
                 ]
             )
-            styles.append(_row_style(metric.failed or unexpected))
-        yield from table(header, rows, width=self.width, color=self.color, styles=styles)
+            styles.append(row_style(metric.failed or unexpected))
+        yield from self.table(header, rows, styles=styles)
         if thin:
-            yield from self.wrapped(f"{_THIN} fewer than 10 samples above this percentile", "dim")
+            yield from self.wrapped(f"{THIN} fewer than 10 samples above this percentile", "dim")
 
     def left_out(self, number: int) -> Iterator[str]:
         if number > MAX_ROWS:
@@ -222,22 +275,22 @@ class _Page:
             return
         yield self.paint("Own metrics", "bold")
         cells = [
-            [visible(metric.name, 100), metric.kind, _custom_value(metric), _count(metric.count)]
+            [visible(metric.name, 100), metric.kind, custom_value(metric), count(metric.count)]
             for metric in rows[:MAX_ROWS]
         ]
         header = ["", "kind", "value", "count"]
-        yield from table(header, cells, width=self.width, color=self.color, left=2)
+        yield from self.table(header, cells, left=2)
         yield from self.left_out(len(rows))
 
     def errors(self) -> Iterator[str]:
-        origins = _origins()
+        origin_of = origins()
         rows: list[tuple[int, str, str, str]] = []
         for metric in self.report.metrics:
             if metric.phase == WARMUP or metric.kind in _CUSTOM_KINDS:
                 continue
-            label = _label(metric, metric.kind != HTTP, bool(metric.session))
+            label = label_of(metric, metric.kind != HTTP, bool(metric.session))
             for code, number in metric.errors.items():
-                rows.append((number, code, origins.get(code, "target"), label))
+                rows.append((number, code, origin_of.get(code, "target"), label))
             for status, number in metric.http_errors.items():
                 rows.append((number, f"http_{status}", "target", label))
         if not rows:
@@ -249,7 +302,7 @@ class _Page:
             for number, code, origin, label in rows[:MAX_ROWS]
         ]
         header = ["", "error", "origin", "count"]
-        yield from table(header, cells, width=self.width, color=self.color, left=3)
+        yield from self.table(header, cells, left=3)
         yield from self.left_out(len(rows))
 
     def checks(self) -> Iterator[str]:
@@ -298,8 +351,8 @@ class _Page:
             (health.saturated_share, health.first_saturated_s, "saturated"),
         ):
             if first is not None or share:
-                since = _since(first)
-                yield from self.wrapped(f"{word} for {_percent(share)} of the time{since}", style)
+                text = f"{word} for {percent(share)} of the time{since(first)}"
+                yield from self.wrapped(text, style)
         if health.reason:
             yield from self.wrapped(visible(health.reason, 500), style)
         yield from self.wrapped(
@@ -317,96 +370,12 @@ class _Page:
         if not rows:
             return
         requests = sum(metric.count for metric in rows)
-        yield self.paint("Warm-up, not part of the figures above", "bold")
+        yield from self.heading("Warm-up, not part of the figures above")
         duration = show_duration(self.report.run.warmup_s)
         yield from self.wrapped(f"{plural(requests, 'request')} in {duration}", "dim")
-        yield from self.latency_table(_most(rows)[:10], "requests")
+        yield from self.latency_table(most(rows)[:10], "requests")
 
     def files(self, files: Mapping[str, str]) -> Iterator[str]:
         for what, path in files.items():
             # A path is for copying: it is never cut or broken.
             yield f"{visible(what, 20):<10}  {visible(path, 5000)}"
-
-
-def _label(metric: ReportMetric, kind: bool, session: bool) -> str:
-    what = metric.name or metric.url or metric.service
-    label = f"{metric.method} {what}" if metric.method else what
-    if kind:
-        label = f"{metric.kind} {label}"
-    tags = " ".join(f"{key}={value}" for key, value in sorted(metric.tags.items()))
-    label += f" {{{tags}}}" if tags else ""
-    label += f" [{metric.unit}]" if metric.unit not in ("", "us") else ""
-    label += f" ({metric.session})" if session and metric.session else ""
-    return visible(label, 120)
-
-
-def _most(metrics: list[ReportMetric]) -> list[ReportMetric]:
-    """Those that a table has room for, the most frequent first."""
-    return sorted(metrics, key=lambda metric: -metric.count)[:MAX_ROWS]
-
-
-def _header_of(names: tuple[str, ...]) -> list[str]:
-    return [name.replace("_", ".") for name in names] + ["max"]
-
-
-def _row_of(times: Distribution, unit: str, names: tuple[str, ...]) -> list[str]:
-    cells = [_percentile(times, name, unit) for name in names]
-    return [*cells, _value(times.max, unit) if times.count else "-"]
-
-
-def _percentile(times: Distribution, name: str, unit: str) -> str:
-    if not times.count:
-        return "-"
-    mark = _THIN if name in times.thin else ""
-    return _value(getattr(times, name), unit) + mark
-
-
-def _value(value: float, unit: str) -> str:
-    return show_us(value) if unit == "us" else f"{value:,g}"
-
-
-def _custom_value(metric: ReportMetric) -> str:
-    if metric.value is None:
-        return "-"
-    if metric.kind == "rate":
-        return _percent(metric.value)
-    unit = "" if metric.unit == "us" else visible(metric.unit, 12)
-    return f"{metric.value:,g} {unit}".rstrip()
-
-
-def _row_style(broken: int) -> Style:
-    return "red" if broken else ""
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number < 10_000_000 else show_count(number)
-
-
-def _percent(share: float) -> str:
-    percent = share * 100
-    if 0 < percent < 0.01:
-        return "< 0.01 %"
-    return f"{percent:.3g} %" if percent < 99.95 else f"{percent:.4g} %"
-
-
-def _since(first_s: float | None) -> str:
-    if first_s is None:
-        return ""
-    return f", first after {show_duration(first_s)}" if first_s else ", first at the start"
-
-
-def _share(part: int, whole: int) -> str:
-    return f" ({_percent(part / whole)})" if part and whole else ""
-
-
-def _origins() -> dict[str, str]:
-    """Whose fault an error class is, by its code, from the error tree."""
-    origins: dict[str, str] = {
-        f"generator_{what}": "generator" for what in ("ports", "descriptors", "memory")
-    }
-    pending = [ActionError]
-    while pending:
-        kind = pending.pop()
-        origins.setdefault(kind.code, kind.origin)
-        pending.extend(kind.__subclasses__())
-    return origins

@@ -150,7 +150,7 @@ def test_colour_only_adds_escape_sequences() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
 def test_hostile_text_neither_acts_nor_breaks_the_layout(text: str, width: int) -> None:
     shown = render(hostile(text), width=width)
     assert not DANGEROUS & (set(shown) - {"\n"})
@@ -176,3 +176,37 @@ def test_unexpected_and_failed_requests_have_times_of_their_own() -> None:
     assert lines[0].split()[:5] == ["unexpected", "status", "7", "5", "ms"]
     assert lines[1].split()[:7] == ["failed,", "until", "it", "failed", "2", "30", "s"]
     assert "other requests" not in render(report())
+
+
+@pytest.mark.parametrize("width", [40, 47, 59])
+def test_narrow_terminals_get_every_figure_in_lines_that_fit(width: int) -> None:
+    text = render(report(), width=width, files={"report": "/home/ann/" + "x" * 80})
+    *lines, path = text.rstrip().split("\n")
+    assert path.endswith("x" * 80)
+    assert max(map(cell_width, lines)) <= width
+    wide = render(report(), width=80)
+    for figure in ("1,003 requests", "p50 150 µs", "p99 1.1 ms", "max 999 ms"):
+        assert figure in text
+    for word in ("timed out", "stale", "interrupted", "Errors", "Own metrics", "12.5 items"):
+        assert (word in text) == (word in wide)
+
+
+def test_a_long_name_leaves_room_for_the_status() -> None:
+    found = report()
+    found.run.load_test = "EverythingAtOnceOverAllRegionsTest" * 2
+    first, second, *_ = render(found, width=40).split("\n")
+    assert cell_width(first) == 40
+    assert second == "  complete"
+
+
+def test_values_of_custom_metrics_are_written_without_an_exponent() -> None:
+    rows = [
+        metric(kind="trend", unit="points", name="score",
+               service_time_us=Distribution(count=3, p50=1_234_567, p95=93_333_333, max=2.5e9)),
+        metric(kind="trend", unit="B", name="size",
+               service_time_us=Distribution(count=3, p50=2048, p95=4096, max=5 * 2**30)),
+        metric(kind="counter", unit="", name="sold", value=12_345_678_901.0),
+    ]  # fmt: skip
+    text = render(report(metrics=rows), width=120)
+    for shown in ("1,234,567", "93.3M", "2.5G", "2 KiB", "5 GiB", "12.3G"):
+        assert shown in text
