@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chaperon_engine.metrics.counters import SLOT_WORDS, WorkerCounters
+from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
@@ -47,8 +47,7 @@ class RunKeeper:
 
     def worker_lost(self, worker: int, note: str, counters: WorkerCounters) -> None:
         """A worker is gone; its shared counters stand for the frame that is missing."""
-        words = counters.words[: min(counters.used, counters.slots) * SLOT_WORDS].tolist()
-        slots = [words[start : start + SLOT_WORDS] for start in range(0, len(words), SLOT_WORDS)]
+        slots = counters.slots_as_counted()
 
         def write(journal: JournalWriter) -> None:
             journal.flush(worker)

@@ -171,11 +171,15 @@ class Connection(Link):
         response.head = usual.head
         response.status = status = usual.status
         response.is_special = usual.is_special
-        response.expected = expected = status < 400
         response.start_ns = start_ns = self.start_ns
         response.first_byte_ns = response.end_ns = arrived_ns
         response.received = received = usual.size
-        self._series.completed(start_ns, arrived_ns, arrived_ns, status, expected, received)
+        if status < 400:
+            response.expected = True
+            self._series.completed_at_once(arrived_ns - start_ns, status, received)
+        else:
+            response.expected = False
+            self._series.completed(start_ns, arrived_ns, arrived_ns, status, False, received)
         self.response = None
         try:  # noqa: SIM105 - a context manager costs more than the whole line
             self.future.set_result(response)  # type: ignore[union-attr]

@@ -17,6 +17,9 @@ class HttpSink(Protocol):
     def wrote(self, bytes_out: int) -> None:
         """So many more bytes of a request that counts as sent were handed to a connection."""
 
+    def completed_at_once(self, elapsed_ns: int, status: int, bytes_in: int) -> None:
+        """As `completed`, for an expected reply whose first byte and last arrived together."""
+
     def completed(
         self,
         start_ns: int,

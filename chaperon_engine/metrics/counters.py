@@ -5,20 +5,25 @@ each worker a header and one slot for each of its series (the slot's number is t
 within the worker). Each region has one writer, its worker, so there are no locks; a reader may see
 a request as sent and not yet as completed, never the reverse. Must not know series keys or frames.
 
-Word order of a slot, 64 bits each: kind, sent, ok, failed, http errors, bytes in, bytes out,
-retries. A cache line on the machines of today.
+Words of a slot, 64 bits each: kind, sent, ok, failed, http errors, more bytes in, more bytes out,
+retries, usual bytes in, usual bytes out. Each write costs a request more than counting does, and
+most requests of a series have one size, most replies another: so bytes are kept as what all sent
+(or completed) ones have at their usual size, and how many more there were (or fewer, below zero).
 """
 
 from __future__ import annotations
 
 import mmap
 from itertools import compress
+from operator import mul
 from typing import Final
 
 import msgspec
 
-SLOT_WORDS: Final = 8
-KIND, SENT, OK, FAILED, HTTP_ERRORS, BYTES_IN, BYTES_OUT, RETRIES = range(SLOT_WORDS)
+SLOT_WORDS: Final = 10
+(KIND, SENT, OK, FAILED, HTTP_ERRORS, MORE_IN, MORE_OUT, RETRIES, USUAL_IN, USUAL_OUT) = range(
+    SLOT_WORDS
+)
 
 KIND_FREE: Final = 0
 KIND_HTTP: Final = 1
@@ -101,17 +106,35 @@ class WorkerCounters:
     def values(self, slot: int) -> CounterValues:
         """Counters of one slot now."""
         start = slot * SLOT_WORDS
-        return CounterValues(*self.words[start + 1 : start + SLOT_WORDS].tolist())
+        return _values(self.words[start : start + SLOT_WORDS].tolist(), [True])
+
+    def slots_as_counted(self) -> list[list[int]]:
+        """For each used slot its kind and its counters, in the order of `CounterValues`."""
+        return [
+            [self.kind(slot), *msgspec.structs.astuple(self.values(slot))]
+            for slot in range(min(self.used, self.slots))
+        ]
 
     def totals(self, kind: int = KIND_HTTP) -> CounterValues:
         """Sums over all slots of one kind: by default the measured HTTP requests."""
         words = self.words[: self.used * SLOT_WORDS].tolist()
-        # Completions are read before sends, so that in flight is never negative; the copy is one
-        # pass from low to high words, which is why a slot's sends may be a moment older.
-        chosen = [found == kind for found in words[::SLOT_WORDS]]
-        sums = [sum(compress(words[word::SLOT_WORDS], chosen)) for word in range(1, SLOT_WORDS)]
-        sums[0] = max(sums[0], sums[1] + sums[2])
-        return CounterValues(*sums)
+        return _values(words, [found == kind for found in words[::SLOT_WORDS]])
+
+
+def _values(words: list[int], chosen: list[bool]) -> CounterValues:
+    """Sums over the chosen ones of these slots."""
+
+    def column(word: int) -> list[int]:
+        return list(compress(words[word::SLOT_WORDS], chosen))
+
+    sent, ok = column(SENT), column(OK)
+    sums = [sum(column(word)) for word in range(SENT, USUAL_IN)]
+    # The copy is one pass from low to high words: a slot's sends may be a moment older than its
+    # completions, but in flight is never negative.
+    sums[0] = max(sums[0], sums[1] + sums[2])
+    sums[4] = max(sums[4] + sum(map(mul, ok, column(USUAL_IN))), 0)
+    sums[5] = max(sums[5] + sum(map(mul, sent, column(USUAL_OUT))), 0)
+    return CounterValues(*sums)
 
 
 class RunCounters:
@@ -122,7 +145,7 @@ class RunCounters:
         self.slots = slots
         region = _HEADER_WORDS + slots * SLOT_WORDS
         # The mapping lives as long as a view of it; pages nobody writes cost nothing.
-        words = memoryview(mmap.mmap(-1, workers * region * 8)).cast("Q")
+        words = memoryview(mmap.mmap(-1, workers * region * 8)).cast("q")
         self._regions = [
             WorkerCounters(words[number * region : (number + 1) * region], slots)
             for number in range(workers)

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from operator import lt
+from operator import lt, mul
 from typing import Final
 
 from chaperon_engine.metrics.model import HistogramDelta
@@ -26,6 +26,9 @@ MAX_US: Final = 86_400_000_000
 
 THIN_SAMPLES: Final = 10
 """A percentile with fewer samples than this above it is thin: chance decides its value."""
+
+EXACT_BELOW_US: Final = 2048
+"""Values below have a bucket each."""
 
 _UNSET_MIN: Final = MAX_US + 1
 _TICKS_PER_HALF: Final = 5
@@ -65,64 +68,83 @@ def median_equivalent(index: int) -> int:
 class IntervalHistogram:
     """What one series records between two ticks. Single writer.
 
-    The recorder writes the attributes itself on its hot path (a call would cost more than the
-    recording); `counts` stays the same object for the histogram's whole life.
+    Up to `EXACT_BELOW_US` a value is its own bucket: the recorder's hot path only counts it in
+    `exact`, sum and extremes follow from there when the interval is taken. `exact` stays the same
+    object for the histogram's whole life.
     """
 
-    __slots__ = ("counts", "max_us", "min_us", "saturated", "sum_us")
+    __slots__ = ("_counts", "_max_us", "_min_us", "_saturated", "_sum_us", "exact")
 
     def __init__(self) -> None:
-        self.counts: defaultdict[int, int] = defaultdict(int)
-        self.sum_us = 0
-        self.min_us = _UNSET_MIN
-        self.max_us = -1
-        self.saturated = 0
+        self.exact: defaultdict[int, int] = defaultdict(int)
+        """How often each value below `EXACT_BELOW_US`, and not below 0, was recorded."""
+        self._counts: defaultdict[int, int] = defaultdict(int)
+        """Of the higher values, by bucket."""
+        self._sum_us = 0
+        self._min_us = _UNSET_MIN
+        self._max_us = -1
+        self._saturated = 0
 
     def record(self, value_us: int) -> None:
         """Count one value; out of the range it is recorded at the border and counted so."""
-        if value_us > self.max_us or value_us < self.min_us:
-            value_us = self.widen(value_us)
-        if value_us < 2048:
-            self.counts[value_us] += 1
-        else:
-            shift = value_us.bit_length() - 11
-            self.counts[(shift << 10) + (value_us >> shift)] += 1
-        self.sum_us += value_us
+        if 0 <= value_us < EXACT_BELOW_US:
+            self.exact[value_us] += 1
+            return
+        if value_us > self._max_us or value_us < self._min_us:
+            if not 0 <= value_us <= MAX_US:
+                self._saturated += 1
+                if value_us < 0:
+                    self.exact[0] += 1
+                    return
+                value_us = MAX_US
+            self._max_us = max(self._max_us, value_us)
+            self._min_us = min(self._min_us, value_us)
+        shift = value_us.bit_length() - 11
+        self._counts[(shift << 10) + (value_us >> shift)] += 1
+        self._sum_us += value_us
 
-    def widen(self, value_us: int) -> int:
-        """Make a new extreme known; gives the value to record, which lies within the range.
+    def pour(self, *others: IntervalHistogram) -> None:
+        """Adds all of this to each of the others, and starts anew."""
+        for other in others:
+            for value, count in self.exact.items():
+                other.exact[value] += count
+            for index, count in self._counts.items():
+                other._counts[index] += count
+            other._sum_us += self._sum_us
+            other._min_us = min(other._min_us, self._min_us)
+            other._max_us = max(other._max_us, self._max_us)
+            other._saturated += self._saturated
+        self._clear()
 
-        Only a new extreme can be out of range: so the common case is spared that comparison.
-        """
-        if not 0 <= value_us <= MAX_US:
-            value_us = 0 if value_us < 0 else MAX_US
-            self.saturated += 1
-        if value_us > self.max_us:
-            self.max_us = value_us
-        if value_us < self.min_us:
-            self.min_us = value_us
-        return value_us
+    @property
+    def is_empty(self) -> bool:
+        return not self.exact and not self._counts
 
     def take(self) -> HistogramDelta | None:
         """What was recorded since the last call, or None when nothing was; starts anew."""
-        counts = self.counts
-        if not counts:
+        if self.is_empty:
             return None
-        indices = sorted(counts)
+        exact, counts = self.exact, self._counts
+        low, high = sorted(exact), sorted(counts)
+        low_counts = list(map(exact.__getitem__, low))
         delta = HistogramDelta(
-            indices=indices,
-            counts=list(map(counts.__getitem__, indices)),
-            sum_us=self.sum_us,
-            min_us=self.min_us,
-            max_us=self.max_us,
-            saturated=self.saturated,
+            indices=low + high,
+            counts=low_counts + list(map(counts.__getitem__, high)),
+            sum_us=sum(map(mul, low, low_counts)) + self._sum_us,
+            min_us=low[0] if low else self._min_us,
+            max_us=self._max_us if high else low[-1],
+            saturated=self._saturated,
         )
-        counts.clear()
-        self.sum_us = 0
-        self.min_us = _UNSET_MIN
-        self.max_us = -1
-        self.saturated = 0
+        self._clear()
         return delta
+
+    def _clear(self) -> None:
+        self.exact.clear()
+        self._counts.clear()
+        self._sum_us = 0
+        self._min_us = _UNSET_MIN
+        self._max_us = -1
+        self._saturated = 0
 
 
 class CumulativeHistogram:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
+from chaperon_engine.metrics.histogram import EXACT_BELOW_US
 from chaperon_engine.metrics.model import COUNTED_KINDS, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.series import TimedSeries
 
@@ -30,13 +31,11 @@ class MessageSeries(TimedSeries):
     def sent(self, elapsed_ns: int, size: int) -> None:
         """A message of `size` bytes was handed to the connection, which took this long."""
         self.bytes_out += size
-        histogram = self._expected
         value = elapsed_ns // 1000
-        if value > histogram.max_us or value < histogram.min_us or value >= 2048:
-            histogram.record(value)
+        if 0 <= value < EXACT_BELOW_US:
+            self._expected.exact[value] += 1
         else:
-            histogram.counts[value] += 1
-            histogram.sum_us += value
+            self._expected.record(value)
 
     def record_ns(self, elapsed_ns: int) -> None:
         """Something took this long and succeeded."""

@@ -188,7 +188,7 @@ class Recorder:
             first_byte = self._lookup(msgspec.structs.replace(key, kind="first_byte"))
             assert isinstance(first_byte, TimedSeries)
             slot = self._counters.allocate(KIND_HTTP_WARMUP if key.phase else KIND_HTTP)
-            series = HttpSeries(key, slot, self._counters, first_byte.histogram)
+            series = HttpSeries(key, slot, self._counters, first_byte)
         elif key.kind in MESSAGE_KINDS:
             series = MessageSeries(key, self._counters.allocate(KIND_OTHER))
         elif key.kind in TIMED_KINDS:

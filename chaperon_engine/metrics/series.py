@@ -4,9 +4,9 @@ Owns counting and interval histograms of a series between two ticks. Must not kn
 series or the cap (`recorder` does). HttpSeries writes its counters to shared memory as well, so
 that they outlive the process.
 
-A request costs one `sent` and one `completed`; both write plain attributes and dictionaries and
-call nothing but the integer's own `bit_length`. The bucket formula therefore stands here twice
-more (`histogram.bucket_index` explains it); below 2048 a value is its own bucket.
+A request costs one `sent` and one `completed` or `completed_at_once`. What is the same for most
+requests is not done for each of them: one size and one status are the usual ones, and a reply that
+came in one piece is recorded once for both its histograms.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections import defaultdict
 from typing import Final, TypeVar
 
 from chaperon_engine.metrics.counters import (
-    BYTES_IN,
-    BYTES_OUT,
     FAILED,
     HTTP_ERRORS,
+    MORE_IN,
+    MORE_OUT,
     OK,
     RETRIES,
     SENT,
     SLOT_WORDS,
+    USUAL_IN,
+    USUAL_OUT,
     WorkerCounters,
 )
-from chaperon_engine.metrics.histogram import IntervalHistogram, merged
+from chaperon_engine.metrics.histogram import EXACT_BELOW_US, IntervalHistogram, merged
 from chaperon_engine.metrics.model import SeriesDelta, SeriesKey
 
 _K = TypeVar("_K", str, int)
@@ -39,35 +41,16 @@ class HttpSeries:
     """
 
     __slots__ = (
-        "_at",
-        "_errors",
-        "_expected",
-        "_failures",
-        "_first_byte",
-        "_in_at",
-        "_ok_at",
-        "_out_at",
-        "_sent_at",
-        "_statuses",
-        "_taken",
-        "_unexpected",
-        "_unexpected_statuses",
-        "_usual_status",
-        "_words",
-        "bytes_in",
-        "bytes_out",
-        "failed_count",
-        "http_errors",
-        "id",
-        "key",
-        "ok_count",
-        "retries",
-        "sent_count",
-    )
+        "_at", "_at_once", "_errors", "_expected", "_failures", "_first_byte", "_more_in",
+        "_more_out", "_ok_at", "_sent_at", "_statuses", "_taken", "_unexpected",
+        "_unexpected_statuses", "_usual_in", "_usual_out", "_usual_status", "_words",
+        "failed_count", "http_errors", "id", "key", "ok_count", "retries", "sent_count",
+    )  # fmt: skip
 
     def __init__(
-        self, key: SeriesKey, number: int, counters: WorkerCounters, first_byte: IntervalHistogram
+        self, key: SeriesKey, number: int, counters: WorkerCounters, first_byte: TimedSeries
     ) -> None:
+        """`first_byte` is the series of the same labels that has the times to the first byte."""
         self.key = key
         self.id = number
         """Number within the worker, and of its slot in shared memory."""
@@ -75,13 +58,20 @@ class HttpSeries:
         self.ok_count = 0
         self.failed_count = 0
         self.http_errors = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
         self.retries = 0
+        self._usual_in = 0
+        """Size of the first reply, and so of most; 0 as long as none is complete."""
+        self._usual_out = 0
+        self._more_in = 0
+        """Bytes received beyond the usual ones of all complete replies; may be negative."""
+        self._more_out = 0
+        self._at_once = IntervalHistogram()
+        """Of expected replies whose first byte and last came together: for both histograms."""
         self._expected = IntervalHistogram()
         self._unexpected = IntervalHistogram()
         self._failures = IntervalHistogram()
-        self._first_byte = first_byte
+        self._first_byte = first_byte.histogram
+        first_byte.feed_from(self)
         self._usual_status = 0
         """Most replies of a series have one status: it is not counted but follows from the rest."""
         self._statuses: defaultdict[int, int] = defaultdict(int)
@@ -92,21 +82,33 @@ class HttpSeries:
         self._at = number * SLOT_WORDS
         self._sent_at = self._at + SENT
         self._ok_at = self._at + OK
-        self._in_at = self._at + BYTES_IN
-        self._out_at = self._at + BYTES_OUT
 
     def sent(self, bytes_out: int) -> None:
         """A request begins; `bytes_out` is what is handed to the connection for it."""
-        words = self._words
         self.sent_count = count = self.sent_count + 1
-        words[self._sent_at] = count
-        self.bytes_out = count = self.bytes_out + bytes_out
-        words[self._out_at] = count
+        self._words[self._sent_at] = count
+        if bytes_out != self._usual_out:
+            self._sent_unusual(bytes_out)
 
     def wrote(self, bytes_out: int) -> None:
         """More bytes were handed to a connection for a request that counts as sent."""
-        self.bytes_out = count = self.bytes_out + bytes_out
-        self._words[self._out_at] = count
+        self._more_out = count = self._more_out + bytes_out
+        self._words[self._at + MORE_OUT] = count
+
+    def completed_at_once(self, elapsed_ns: int, status: int, bytes_in: int) -> None:
+        """As `completed`, for an expected reply that came in one piece, this long after `start_ns`:
+        its first byte and its last were there at the same time."""
+        self.ok_count = count = self.ok_count + 1
+        self._words[self._ok_at] = count
+        if bytes_in != self._usual_in:
+            self._received_unusual(bytes_in)
+        if status != self._usual_status:
+            self._statuses[status] += 1
+        value = elapsed_ns // 1000
+        if 0 <= value < EXACT_BELOW_US:
+            self._at_once.exact[value] += 1
+        else:
+            self._at_once.record(value)
 
     def completed(
         self,
@@ -118,11 +120,10 @@ class HttpSeries:
         bytes_in: int,
     ) -> None:
         """A complete valid response; times are monotonic, `start_ns` that of the first byte out."""
-        words = self._words
         self.ok_count = count = self.ok_count + 1
-        words[self._ok_at] = count
-        self.bytes_in = count = self.bytes_in + bytes_in
-        words[self._in_at] = count
+        self._words[self._ok_at] = count
+        if bytes_in != self._usual_in:
+            self._received_unusual(bytes_in)
         if status != self._usual_status:
             self._statuses[status] += 1
         if expected:
@@ -131,28 +132,9 @@ class HttpSeries:
             histogram = self._unexpected
             self._unexpected_statuses[status] += 1
             self.http_errors = count = self.http_errors + 1
-            words[self._at + HTTP_ERRORS] = count
-
-        value = (end_ns - start_ns) // 1000
-        if value > histogram.max_us or value < histogram.min_us:
-            value = histogram.widen(value)
-        if value < 2048:
-            histogram.counts[value] += 1
-        else:
-            shift = value.bit_length() - 11
-            histogram.counts[(shift << 10) + (value >> shift)] += 1
-        histogram.sum_us += value
-
-        histogram = self._first_byte
-        value = (first_byte_ns - start_ns) // 1000
-        if value > histogram.max_us or value < histogram.min_us:
-            value = histogram.widen(value)
-        if value < 2048:
-            histogram.counts[value] += 1
-        else:
-            shift = value.bit_length() - 11
-            histogram.counts[(shift << 10) + (value >> shift)] += 1
-        histogram.sum_us += value
+            self._words[self._at + HTTP_ERRORS] = count
+        histogram.record((end_ns - start_ns) // 1000)
+        self._first_byte.record((first_byte_ns - start_ns) // 1000)
 
     def failed(self, start_ns: int, end_ns: int, code: str, bytes_in: int = 0) -> None:
         """No complete valid response; `code` is that of the ActionError."""
@@ -160,8 +142,8 @@ class HttpSeries:
         self.failed_count = count = self.failed_count + 1
         words[self._at + FAILED] = count
         if bytes_in:
-            self.bytes_in = count = self.bytes_in + bytes_in
-            words[self._in_at] = count
+            self._more_in = count = self._more_in + bytes_in
+            words[self._at + MORE_IN] = count
         self._errors[code] += 1
         self._failures.record((end_ns - start_ns) // 1000)
 
@@ -174,8 +156,41 @@ class HttpSeries:
     def in_flight(self) -> int:
         return self.sent_count - self.ok_count - self.failed_count
 
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of all replies, complete or not."""
+        return self.ok_count * self._usual_in + self._more_in
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes of all requests, as far as they were handed to a connection."""
+        return self.sent_count * self._usual_out + self._more_out
+
+    def _sent_unusual(self, bytes_out: int) -> None:
+        """The request that was counted has another size than most."""
+        more = bytes_out - self._usual_out
+        if not self._usual_out:
+            self._words[self._at + USUAL_OUT] = self._usual_out = bytes_out
+            more -= self.sent_count * bytes_out
+        self.wrote(more)
+
+    def _received_unusual(self, bytes_in: int) -> None:
+        """The reply that was counted has another size than most."""
+        more = bytes_in - self._usual_in
+        if not self._usual_in:
+            self._words[self._at + USUAL_IN] = self._usual_in = bytes_in
+            more -= self.ok_count * bytes_in
+        self._more_in = more = self._more_in + more
+        self._words[self._at + MORE_IN] = more
+
+    def settle(self) -> None:
+        """Puts what was recorded once for two histograms into both."""
+        if not self._at_once.is_empty:
+            self._at_once.pour(self._expected, self._first_byte)
+
     def take(self) -> SeriesDelta | None:
         """What happened since the last call, or None when nothing did."""
+        self.settle()
         now = (
             self.sent_count,
             self.ok_count,
@@ -229,11 +244,12 @@ class TimedSeries:
     A trend holds whole numbers of the metric's own unit instead of microseconds.
     """
 
-    __slots__ = ("_errors", "_expected", "_failures", "id", "key")
+    __slots__ = ("_errors", "_expected", "_failures", "_feeders", "id", "key")
 
     def __init__(self, key: SeriesKey, number: int) -> None:
         self.key = key
         self.id = number
+        self._feeders: list[HttpSeries] | None = None
         self._expected = IntervalHistogram()
         self._failures = IntervalHistogram()
         self._errors: defaultdict[str, int] = defaultdict(int)
@@ -242,6 +258,12 @@ class TimedSeries:
     def histogram(self) -> IntervalHistogram:
         """Of successes; the recorder's HttpSeries writes to that of `first_byte` itself."""
         return self._expected
+
+    def feed_from(self, series: HttpSeries) -> None:
+        """Another series records here, and has to put in what it holds back before a take."""
+        if self._feeders is None:
+            self._feeders = []
+        self._feeders.append(series)
 
     def record_ns(self, elapsed_ns: int) -> None:
         """Something took this long and succeeded."""
@@ -258,7 +280,9 @@ class TimedSeries:
 
     def take(self) -> SeriesDelta | None:
         """What happened since the last call, or None when nothing did."""
-        if not self._expected.counts and not self._errors:
+        for series in self._feeders or ():
+            series.settle()
+        if self._expected.is_empty and not self._errors:
             return None
         delta = SeriesDelta(self.id, expected=self._expected.take())
         if delta.expected is not None:
@@ -343,6 +367,9 @@ class _NullHttp(HttpSeries):
     def wrote(self, bytes_out: int) -> None:
         pass
 
+    def completed_at_once(self, elapsed_ns: int, status: int, bytes_in: int) -> None:
+        pass
+
     def completed(
         self,
         start_ns: int,
@@ -377,8 +404,8 @@ class _NullTimed(TimedSeries):
 
 
 NULL_HTTP: Final[HttpSeries] = _NullHttp(
-    SeriesKey(kind="http"), 0, WorkerCounters(memoryview(bytes(16 * SLOT_WORDS)).cast("Q"), 1),
-    IntervalHistogram(),
+    SeriesKey(kind="http"), 0, WorkerCounters(memoryview(bytes(16 * SLOT_WORDS)).cast("q"), 1),
+    TimedSeries(SeriesKey(kind="first_byte"), 0),
 )  # fmt: skip
 """An HttpSeries that records nothing."""
 

@@ -44,6 +44,18 @@ def test_totals_merge_measured_requests_of_all_workers_only():
     assert run.worker(1).values(0) == CounterValues(10, 7, 1, 2, 100, 50, 1)
 
 
+def test_bytes_are_the_usual_ones_of_each_request_and_more_or_fewer():
+    worker = RunCounters(1, slots=2).worker(0)
+    write(worker, worker.allocate(KIND_HTTP), 10, 7, 1, 2, -100, 50, 1, 400, 60)
+    write(worker, worker.allocate(KIND_HTTP), 1, 1, 0, 0, 5, 6, 0)
+    assert worker.values(0) == CounterValues(10, 7, 1, 2, 2700, 650, 1)
+    assert worker.totals() == CounterValues(11, 8, 1, 2, 2705, 656, 1)
+    assert worker.slots_as_counted() == [
+        [KIND_HTTP, 10, 7, 1, 2, 2700, 650, 1],
+        [KIND_HTTP, 1, 1, 0, 0, 5, 6, 0],
+    ]
+
+
 def test_a_worker_cannot_reach_the_slots_of_another():
     run = RunCounters(3, slots=1)
     write(run.worker(1), run.worker(1).allocate(KIND_HTTP), 1, 1)

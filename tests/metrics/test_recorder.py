@@ -393,7 +393,9 @@ def test_a_collection_yields_between_slices_and_loses_nothing_recorded_meanwhile
     st.lists(
         st.tuples(
             st.integers(0, 4),
-            st.sampled_from(["sent", "ok", "bad", "fail", "tick", "warm", "measured", "accept"]),
+            st.sampled_from(
+                ["sent", "wrote", "ok", "once", "bad", "fail", "tick", "warm", "measured", "accept"]
+            ),
             st.integers(0, 10**10),
         ),
         max_size=120,
@@ -403,17 +405,27 @@ def test_whatever_happens_frames_add_up_and_agree_with_shared_memory(steps):
     recorder, counters = make(max_series=3)
     ledger, seq = WorkerLedger(0, 3), 0
     open_calls = []
+    bytes_out = bytes_in = 0
     for number, what, value in [*steps, (0, "tick", 0)]:
         key = http_key(f"/{number}")
         if what == "sent":
             series = recorder.http(key)
-            series.sent(value % 1000)
+            series.sent(value % 3)
+            bytes_out += value % 3
             open_calls.append(series)
+        elif what == "wrote" and open_calls:
+            open_calls[0].wrote(value % 77)
+            bytes_out += value % 77
+        elif what == "once" and open_calls:
+            open_calls.pop(0).completed_at_once(value, 200, value % 5)
+            bytes_in += value % 5
         elif what in ("ok", "bad") and open_calls:
             status = 200 + number if what == "ok" else 500 + number
             open_calls.pop(0).completed(0, value // 2, value, status, what == "ok", value % 77)
+            bytes_in += value % 77
         elif what == "fail" and open_calls:
-            open_calls.pop().failed(0, value, f"code{number}")
+            open_calls.pop().failed(0, value, f"code{number}", value % 7)
+            bytes_in += value % 7
         elif what == "warm":
             recorder.phase = WARMUP
         elif what == "measured":
@@ -427,11 +439,44 @@ def test_whatever_happens_frames_add_up_and_agree_with_shared_memory(steps):
             assert ledger.admit(frame)
             seq += 1
             shared = counters.totals(KIND_HTTP)
-            assert (shared.sent, shared.ok, shared.failed) == (
-                ledger.totals.sent, ledger.totals.ok, ledger.totals.failed,
-            )  # fmt: skip
+            for field in ("sent", "ok", "failed", "bytes_in", "bytes_out"):
+                assert getattr(shared, field) == getattr(ledger.totals, field)
     everything = counters.totals(KIND_HTTP) + counters.totals(KIND_HTTP_WARMUP)
     assert everything.in_flight == len(open_calls)
+    assert (everything.bytes_in, everything.bytes_out) == (bytes_in, bytes_out)
+
+
+@given(st.lists(st.integers(-5, 10**11), min_size=1, max_size=50))
+def test_a_reply_in_one_piece_is_recorded_as_one_whose_first_byte_is_its_last(spans_ns):
+    deltas = []
+    for at_once in (False, True):
+        recorder, _ = make()
+        series = recorder.http(http_key())
+        for span in spans_ns:
+            series.sent(10)
+            if at_once:
+                series.completed_at_once(span, 200, 100)
+            else:
+                series.completed(0, span, span, 200, True, 100)
+        deltas.append(collect(recorder).deltas)
+    assert deltas[0] == deltas[1]
+
+
+def test_what_is_recorded_between_the_steps_of_a_collection_is_in_the_next_frame():
+    recorder, _ = make(max_series=4000)
+    every = [recorder.http(http_key(f"/{number}")) for number in range(400)]
+    for series in every:
+        series.sent(10)
+        series.completed_at_once(5 * MS, 200, 100)
+    collection = recorder.collect(1)
+    next(iter(collection))
+    for series in every:
+        series.sent(10)
+        series.completed_at_once(7 * MS, 200, 100)
+    deltas = [*collection.frame(0, 0, 0).deltas, *collect(recorder, 1, 2).deltas]
+    for kind_of in (0, 1):  # a series of first bytes stands before that of its requests
+        counts = [sum(delta.expected.counts) for delta in deltas if delta.id % 2 == kind_of]
+        assert sum(counts) == 2 * len(every)
 
 
 def test_recording_makes_no_garbage_for_the_collector():
