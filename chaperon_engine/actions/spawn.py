@@ -54,8 +54,8 @@ class ChildHandle:
     `outcome` and `reason` say what happened.
     """
 
-    __slots__ = ("_child", "_error", "_gates", "_parent", "_task", "_value", "id", "name",
-                 "outcome", "reason")  # fmt: skip
+    __slots__ = ("_child", "_error", "_gates", "_is_over", "_parent", "_task", "_value", "id",
+                 "name", "outcome", "reason")  # fmt: skip
 
     def __init__(self, parent: Parent, name: str) -> None:
         self._parent = parent
@@ -65,6 +65,7 @@ class ChildHandle:
         self._value: Any = None
         self._error: BaseException | None = None
         self._gates: set[Gate] | None = None
+        self._is_over = False
         self.name = name
         """Name under which it was spawned; several may have the same."""
         self.id = ""
@@ -77,8 +78,8 @@ class ChildHandle:
 
     @property
     def is_over(self) -> bool:
-        """Whether it will not run any more."""
-        return self.outcome not in ("waiting", "running")
+        """Whether it will not run any more, and all that it held has been let go."""
+        return self._is_over
 
     def cancel(self) -> None:
         """End the child now, as if its session ended; it has no value then."""
@@ -94,7 +95,7 @@ class ChildHandle:
     def result(self) -> Any:
         """What `await` gives, of a child that is over. Raises what it raised."""
         if not self.is_over:
-            raise InvalidRequest(f"child {self.name} is still {self.outcome}: await it")
+            raise InvalidRequest(f"child {self.name} is not over yet: await it")
         self._parent.delivered(self)
         if self._error is not None:
             raise self._error

@@ -229,8 +229,8 @@ class Family:
         if handle.outcome == "waiting":
             handle.outcome = "cancelled"
             self._left(handle)
-        elif handle._task is not None:
-            handle._task.cancel()
+        elif handle in self._running:
+            self._cancel_task(handle)
 
     def _cancel_all(self) -> None:
         for spread in list(self._spreads):
@@ -246,18 +246,25 @@ class Family:
         self._timer = None
         self._cancels += 1
         for handle, child in list(self._running.items()):
-            assert handle._task is not None
-            is_ending = child._family is not None and child._family._timer is not None
-            if self._cancels > CANCEL_TIMES and not is_ending:
-                self._give_up(handle, handle._task)
+            ends_its_own = child._family is not None and child._family._timer is not None
+            if self._cancels > CANCEL_TIMES and not ends_its_own:
+                self._give_up(handle)
             else:
-                handle._task.cancel()
+                self._cancel_task(handle)
         if self._running:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(CANCEL_EVERY_S, self._cancel_running)
 
-    def _give_up(self, handle: ChildHandle, task: asyncio.Task[None]) -> None:
-        place = waits_at(task.get_coro()) or "an unknown place"
+    def _cancel_task(self, handle: ChildHandle) -> None:
+        family, task = self._running[handle]._family, handle._task
+        assert family is not None
+        assert task is not None
+        family._is_ending = True
+        task.cancel()
+
+    def _give_up(self, handle: ChildHandle) -> None:
+        assert handle._task is not None
+        place = waits_at(handle._task.get_coro()) or "an unknown place"
         text = f"given up: its code swallows every cancellation, at {place}"
         self._session._context.book.add("error", handle.id, text)
         handle.outcome = "cancelled"
@@ -276,6 +283,7 @@ class Family:
     def _left(self, handle: ChildHandle) -> None:
         child = self._running.pop(handle, None)
         handle._child = None
+        handle._is_over = True
         if child is not None:
             child._close()
             if child._kept is not None:

@@ -55,12 +55,33 @@ class Chaos(Scenario):
                 session.abort("enough")
             case 9:
                 raise SystemExit(1)
+            case 10:
+                session.cc_spread(self.child, rate=5, interval=0.02)
+                session.spawn(self.child)
+                with contextlib.suppress(ActionError):
+                    await session.await_signal_or_timeout("hello", timeout=0.01)
             case _:
                 await session.post("/echo", json=session.index)
 
     async def stray(self, session: Session) -> None:
         with contextlib.suppress(ActionError):
             await session.get("/slow?ms=50", name="stray")
+
+    async def child(self, child: Session) -> None:
+        match child.random.randrange(6):
+            case 0:
+                raise LookupError("lost child")
+            case 1:
+                child.abort("enough")
+            case 2:
+                child.signal_parent("hello")
+            case 3:
+                child.spawn(self.child)
+            case 4:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await child.delay(5)
+            case _:
+                await child.get("/slow?ms=10", name="child")
 
     async def teardown(self, session: Session) -> None:
         await session.get("/slow?ms=5")

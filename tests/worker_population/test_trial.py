@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaperon_engine.cli.trying import show_event
 from chaperon_engine.client.trial import TrialEvent, trial
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
@@ -151,3 +152,32 @@ async def test_leaving_a_trial_ends_its_process(target: RunningTarget, tmp_path:
         await events.aclose()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_exchanges_of_children_are_told_under_their_id(
+    target: RunningTarget, tmp_path: Path
+) -> None:
+    request = write(tmp_path, target.url, "session.spawn(self.look, name='side')")
+    path = Path(request.file)
+    path.write_text(
+        path.read_text().replace(
+            "class VisitTest",
+            """    async def look(self, child: Session) -> None:
+        await child.get("/headers")
+        child.check("looked", True)
+        child.log_info("seen")
+
+class VisitTest""",
+        )
+    )
+    events = await told(request)
+    finished = events[-1]
+    assert isinstance(finished, TrialFinished)
+    assert finished.ok, finished.verdict
+    side = [event for event in events if getattr(event, "session", "") == "buyers-0/side-0"]
+    assert [type(event) for event in side] == [TrialRequest, TrialResponse, TrialCheck]
+    lines = [show_event(event, width=80, color=False) for event in side]
+    assert all("  [side-0] " in line for line in lines)
+    assert any(
+        isinstance(event, TrialLog) and event.source == "buyers-0/side-0" for event in events
+    )
