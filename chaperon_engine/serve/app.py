@@ -144,6 +144,8 @@ class Porter:
         try:
             if not guard.is_local:
                 self.check(request, guard.address)
+            if request.match_info.http_exception is not None:
+                raise request.match_info.http_exception
             await _read_body(request)  # The request keeps it.
             return await handler(request)
         except Refusal as refusal:

@@ -94,7 +94,7 @@ async def test_the_figures_of_the_running_test_are_there_for_a_look_and_as_a_str
                 if live and live["series"] and not cancelled:
                     cancelled = True
                     assert live["totals"]["ok"] > 0
-                    assert live["series"][0]["key"]["label"]
+                    assert live["series"][0]["key"]["kind"]
                     report = await api("GET", f"/runs/{data['run_id']}/report")
                     assert (report.status, "still running" in report.error) == (409, True)
                     await api("DELETE", f"/load_tests/{id}")
