@@ -211,6 +211,11 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
         "--warmup", type=_duration, metavar="D", help="first part of the run, measured apart"
     )
     command.add_argument(
+        "--metrics",
+        metavar="A,B",
+        help="keep only these kinds, actions or names of metrics: get,ws_recv,run_scenario",
+    )
+    command.add_argument(
         "--max-time", type=_checked(_positive_duration), metavar="D", help="absolute end of the run"
     )
     _load(command)

@@ -30,6 +30,7 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
         duration_s=arguments.duration,
         iterations=arguments.iterations,
         warmup_s=arguments.warmup,
+        metrics=None if arguments.metrics is None else arguments.metrics.split(","),
         workers=arguments.workers,
         pin=not arguments.no_pin,
         seed=arguments.seed,

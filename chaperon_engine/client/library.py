@@ -37,6 +37,7 @@ def run(
     iterations: int | str | None = None,
     shared_iterations: int | str | None = None,
     warmup: Duration | None = None,
+    metrics: Sequence[str] | None = None,
     workers: int | None = None,
     pin: bool = True,
     seed: int | None = None,
@@ -53,6 +54,7 @@ def run(
     or plain data: `{"name", "doc", "services", "scenarios", "default_config", "warmup"}` as in a
     TOML or JSON file, with scenarios named `file.py:Class` or `module:Class` below the current
     directory.
+    `metrics` are the kinds, actions, methods or names of those to keep.
     `set` takes `a.b=value`, as the command line does; `exports` are destinations by format, empty
     for the default one. `on_snapshot` is called about four times a second while the load runs.
     Works in a thread with a running event loop too, which it blocks.
@@ -75,6 +77,7 @@ def run(
                 None if shared_iterations is None else count(shared_iterations, "shared_iterations")
             ),
             warmup_s=None if warmup is None else seconds(warmup, "warmup"),
+            metrics=_metrics(metrics),
             workers=workers,
             pin=pin,
             seed=seed,
@@ -89,6 +92,17 @@ def run(
     except ValueError as error:
         raise UserError(str(error)) from None
     return _in_own_loop(request, on_snapshot)
+
+
+def _metrics(metrics: object) -> list[str] | None:
+    if metrics is None:
+        return None
+    if isinstance(metrics, Sequence) and not isinstance(metrics, str | bytes):
+        return [str(word) for word in metrics]
+    raise UserError(
+        "metrics of run() must be a list of kinds, actions or names; a function cannot reach the "
+        "workers from here: write it into the load test, metrics = ..."
+    )
 
 
 def _sessions(sessions: int | str | Mapping[str, int] | None) -> dict[str, int]:

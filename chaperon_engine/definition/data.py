@@ -20,6 +20,7 @@ from chaperon_engine.definition.declared import (
     Declared,
     DeclaredPopulation,
     declared_population,
+    read_metrics,
     read_scenario,
     read_services,
 )
@@ -31,7 +32,7 @@ from chaperon_engine.definition.sources import Document, read_document
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
 
-_KEYS = ("name", "doc", "services", "scenarios", "default_config", "warmup")
+_KEYS = ("name", "doc", "services", "scenarios", "default_config", "warmup", "metrics")
 _SCENARIO_KEYS = ("scenario", "name", "config", *POPULATION_FIELDS)
 _NO_SCENARIO = 'must name a scenario as "file.py:Class" or "module:Class"'
 
@@ -83,6 +84,7 @@ def _read(document: Document, declared: Declared, name: str | None, problems: Pr
     what = f"warmup in {place.label}"
     warmup = problems.typed(place.at("warmup"), kinds.duration, table.get("warmup", 0), what)
     declared.warmup_s = warmup or 0.0
+    declared.metrics = read_metrics(table.get("metrics"), place, problems)
     scenarios = table.get("scenarios")
     if not isinstance(scenarios, list) or not scenarios:
         problems.add(

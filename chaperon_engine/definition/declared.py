@@ -54,6 +54,8 @@ class Declared:
     populations: list[DeclaredPopulation] = field(default_factory=list)
     default_config: object = field(default_factory=dict)
     warmup_s: float = 0.0
+    metrics: Any = None
+    """The filter of metrics, as `kinds.metrics` gives it."""
     is_bare: bool = False
     modules: dict[str, ModuleType] = field(default_factory=dict)
     """Loaded scenario files, as `scheduled.Modules`."""
@@ -76,6 +78,7 @@ def from_load_test(found: type[LoadTest], file: Path, problems: Problems) -> Dec
     declared.services = read_services(found.services, place, problems)
     warmup = problems.typed(place, kinds.duration, found.warmup, f"warmup of {place.label}")
     declared.warmup_s = warmup or 0.0
+    declared.metrics = read_metrics(found.metrics, place, problems)
     scenarios = found.scenarios
     if not isinstance(scenarios, list | tuple):
         problems.add(
@@ -106,6 +109,13 @@ def from_scenario(found: type[Scenario], file: Path, problems: Problems) -> Decl
         populations=[population] if population is not None else [],
         is_bare=True,
     )
+
+
+def read_metrics(raw: object, place: Place, problems: Problems) -> Any:
+    """The filter of metrics that a load test declares; None keeps all."""
+    if raw is None:
+        return None
+    return problems.typed(place.at("metrics"), kinds.metrics, raw, f"metrics of {place.label}")
 
 
 def read_services(raw: object, place: Place, problems: Problems) -> dict[str, Settings]:

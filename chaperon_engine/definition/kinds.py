@@ -98,6 +98,19 @@ def label(value: Any, what: str) -> str:
     return name
 
 
+def metrics(value: Any, what: str) -> tuple[str, ...] | Callable[..., Any]:
+    """A filter of metrics: words in a list, or in text with commas between; or a function."""
+    if callable(value) and not isinstance(value, type):
+        return value  # type: ignore[no-any-return]
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple | set | frozenset) or not words:
+        raise ValueError(
+            f"{what} must be a list of kinds, actions or names such as ['get', 'ws_recv'], or a "
+            f"function of a series, not {shown(value)}"
+        )
+    return tuple(label(word, f"a word of {what}") for word in words)
+
+
 def choice(*allowed: str) -> Kind:
     """One of a few words."""
 

@@ -131,6 +131,9 @@ class LoadTest:
     """Settings for all populations; own keys below `config`."""
     warmup: ClassVar[Duration] = 0
     """The first part of the run, measured apart and left out of the totals."""
+    metrics: ClassVar[Sequence[str] | Callable[[Any], Any] | None] = None
+    """Which metrics are kept: kinds, actions, methods or names (`["get", "run_scenario"]`), or a
+    function of a series' key. None: all."""
 
 
 ConfigFunction = Callable[["Session"], Value]

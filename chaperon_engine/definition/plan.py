@@ -73,6 +73,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     """`load_test_timeout`: an absolute end of the run, counted from its start."""
     max_series: int = 2000
+    metrics: list[str] = []
+    """The words of the filter of metrics, or `<function name>`; empty: all are kept."""
     is_bare: bool = False
     """The file has scenarios but no LoadTest: one session, base URL asked for."""
 
@@ -148,6 +150,8 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     shared_iterations: int | None = None
     """Iterations of all sessions together (as `quick -n`)."""
     warmup_s: float | None = None
+    metrics: list[str] | None = None
+    """Kinds, actions, methods or names of the metrics to keep; None: as the load test says."""
     workers: int | None = None
     """Worker processes; default: one per core that this process may use."""
     pin: bool = True

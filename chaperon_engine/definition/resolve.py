@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaperon_engine.definition import kinds
 from chaperon_engine.definition.config import Known, LayerReader
 from chaperon_engine.definition.data import from_data, from_file
 from chaperon_engine.definition.declared import (
@@ -149,10 +150,17 @@ class _Resolver:
         ]
         test = Settings()
         test.put("warmup", declared.warmup_s, declared.place.at("warmup"))
+        if declared.metrics is not None:
+            test.put("metrics", declared.metrics, declared.place.at("metrics"))
         for layer in (layers.default, layers.file, layers.override):
             test = test.merged(layer.general)
         if self._request.warmup_s is not None:
             test.put("warmup", self._request.warmup_s, Place("--warmup"))
+        if self._request.metrics is not None:
+            place = Place("--metrics")
+            given = self._problems.typed(place, kinds.metrics, self._request.metrics, "--metrics")
+            test.put("metrics", given, place)
+        metrics = test.get("metrics")
         plan = Plan(
             load_test=declared.name,
             file="" if declared.file is None else str(declared.file),
@@ -162,11 +170,16 @@ class _Resolver:
             warmup_s=test["warmup"],
             timeout_s=test.get("load_test_timeout"),
             max_series=test.get("max_series", SETTINGS["max_series"].default),
+            metrics=[plain(metrics)] if callable(metrics) else list(metrics or ()),
             is_bare=declared.is_bare,
         )
         self._check_warmup(plan, test.places["warmup"])
         return ResolvedTest(
-            plan=plan, services=services, populations=populations, modules=declared.modules
+            plan=plan,
+            services=services,
+            populations=populations,
+            metrics=metrics,
+            modules=declared.modules,
         )
 
     def _population(self, declared: DeclaredPopulation, name: str) -> ResolvedPopulation:

@@ -100,5 +100,7 @@ class ResolvedTest:
     services: Mapping[str, ResolvedService]
     """As the load test has them, without what single populations override."""
     populations: list[ResolvedPopulation]
+    metrics: tuple[str, ...] | Callable[..., Any] | None = None
+    """Which metrics are kept: words, or a function of a series' key; None: all."""
     modules: Modules = field(default_factory=dict)
     """The user's files, where scenarios to be scheduled are found by name."""

@@ -58,6 +58,7 @@ _TABLE = (
     Setting("load_test_timeout", "test", kinds.positive_duration),
     Setting("max_series", "test", kinds.at_least(1), 2000),
     Setting("warmup", "test", kinds.duration, 0.0),
+    Setting("metrics", "test", kinds.metrics),
 )
 
 SETTINGS = {setting.name: setting for setting in _TABLE}

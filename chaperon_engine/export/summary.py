@@ -147,6 +147,9 @@ class _Page:
             yield self.paint(line.replace("\u00a0", " "), "dim")
         for reason in run.reasons:
             yield from self.wrapped(f"! {visible(reason, 500)}", "yellow")
+        if run.metrics:
+            kept = visible(", ".join(run.metrics), 500)
+            yield from self.wrapped(f"! only these metrics were kept: {kept}", "yellow")
         missing = sum(worker.missing_latencies for worker in run.workers)
         if missing:
             yield from self.wrapped(

@@ -19,6 +19,7 @@ from chaperon_engine.metrics.counters import (
     OTHER_SLOTS,
     WorkerCounters,
 )
+from chaperon_engine.metrics.filter import Keep, null_of
 from chaperon_engine.metrics.messages import MessageSeries
 from chaperon_engine.metrics.model import (
     HTTP,
@@ -68,9 +69,15 @@ class Recorder:
     the object they got and ask again when `generation` has changed.
     """
 
-    def __init__(self, counters: WorkerCounters, *, max_series: int = 2000) -> None:
+    def __init__(
+        self, counters: WorkerCounters, *, max_series: int = 2000, keep: Keep | None = None
+    ) -> None:
         """`max_series` is the cap of the run; this worker folds on its own only beyond twice
-        that, because it cannot know which keys the run will accept."""
+        that, because it cannot know which keys the run will accept. `keep` is asked once for each
+        key (without its phase); what it does not keep gets series that record nothing."""
+        self._keep = keep
+        self._kept: dict[SeriesKey, bool] = {}
+        """What `keep` said."""
         self._counters = counters
         self._max_named = counters.slots - OTHER_SLOTS
         self._limit = min(2 * max_series, self._max_named // 2)
@@ -153,7 +160,18 @@ class Recorder:
     def _find(self, key: SeriesKey) -> Series:
         if self._phase and not key.phase:
             key = msgspec.structs.replace(key, phase=self._phase)
+        if self._keep is not None and key not in self._series and not self._keeps(key.measured):
+            return null_of(key.kind)
         return self._lookup(key)
+
+    def _keeps(self, key: SeriesKey) -> bool:
+        assert self._keep is not None
+        keeps = self._kept.get(key)
+        if keeps is None:
+            keeps = self._keep(key.encodable)
+            if len(self._kept) < MAX_REMEMBERED_KEYS:
+                self._kept[key] = keeps
+        return keeps
 
     def _lookup(self, key: SeriesKey) -> Series:
         """The series of a key whose phase is decided."""

@@ -58,6 +58,7 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
             python=record.python,
             host=record.host,
             platform=record.platform,
+            metrics=plan.metrics,
             config={population.name: population.config for population in plan.populations},
         ),
         sessions=aggregate.sessions,

@@ -65,6 +65,9 @@ class ReportRun(msgspec.Struct, kw_only=True):
     python: str = ""
     host: str = ""
     platform: str = ""
+    metrics: list[str] = []
+    """The words of the filter of metrics, or `<function name>`: totals and all else lack what it
+    left out. Empty: everything was kept."""
     config: dict[str, Any] = {}
     """Resolved, secrets as `***`."""
 

@@ -23,8 +23,10 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 import uvloop
@@ -35,6 +37,7 @@ from chaperon_engine.definition.resolve import ResolvedTest, resolve
 from chaperon_engine.errors import UserError
 from chaperon_engine.http import HttpWorker
 from chaperon_engine.metrics.counters import WorkerCounters
+from chaperon_engine.metrics.filter import Keep, keep_where, keep_words
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.protocol.codec import ProtocolError, encode, to_worker_decoder
 from chaperon_engine.protocol.messages import (
@@ -242,7 +245,9 @@ class _Worker:
 
     async def _load(self, test: ResolvedTest, prepare: Prepare, start: Start) -> None:
         loop = asyncio.get_running_loop()
-        recorder = Recorder(self._setup.counters, max_series=test.plan.max_series)
+        recorder = Recorder(
+            self._setup.counters, max_series=test.plan.max_series, keep=self._keep(test.metrics)
+        )
         http = HttpWorker(loop, recorder)
         self._recorder = recorder
         self._log.start_ns = start.start_ns
@@ -273,6 +278,11 @@ class _Worker:
             await self._collect(now_ns(), last=True)
         refused_all = runner.sessions.started > 0 and runner.passed_init == 0
         self.send(WorkerDone(no_session_passed_init=refused_all))
+
+    def _keep(self, metrics: tuple[str, ...] | Callable[..., Any] | None) -> Keep | None:
+        if callable(metrics):
+            return keep_where(metrics, partial(self._log.add, "error", f"worker {self.number}"))
+        return None if metrics is None else keep_words(metrics)
 
     async def _tick(self, load: asyncio.Task[None], start_ns: int, plan: Plan) -> None:
         """Collect a frame at each full second, and where the measured window begins and ends."""

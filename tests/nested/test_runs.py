@@ -13,7 +13,8 @@ from chaperon_engine.client.archive import load_report
 from chaperon_engine.client.launching import launch
 from chaperon_engine.client.trial import trial
 from chaperon_engine.metrics.snapshot import Snapshot
-from chaperon_engine.runs.report import Report, ReportMetric
+from chaperon_engine.metrics.summary import ReportMetric
+from chaperon_engine.runs.report import Report
 from chaperon_engine.worker.trial_events import TrialFinished
 from tests.engine.conftest import (
     CountingServer,
@@ -177,6 +178,23 @@ async def test_a_run_to_its_planned_end_lets_its_last_iterations_schedule(
     assert scheduled.failed == 0
     assert report.iterations.interrupted == 0
     assert report.totals.requests == server.requests == 5 * scheduled.count > 0
+
+
+async def test_metrics_that_are_not_kept_are_in_no_figure_and_the_report_says_so(
+    server: CountingServer, scenario: WriteScenario
+) -> None:
+    kept = request(scenario(source(SPREAD)), metrics=["schedule_scenario", "check"])
+    client = await launch(kept)
+    await last_snapshot(client)
+    await client.close()
+    report = load_report(client.run_id)
+    check_sums(report)
+    check_journal(report)
+    assert server.requests == 42
+    assert report.totals.requests == 0
+    assert [each.action for each in report.metrics] == ["schedule_scenario"]
+    assert report.run.metrics == ["schedule_scenario", "check"]
+    assert [check.passed for check in report.checks] == [1, 1], "checks are always kept"
 
 
 async def test_a_trial_places_them_where_it_is(
