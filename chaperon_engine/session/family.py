@@ -12,6 +12,7 @@ whole sessions. Must not know iterations, nor what a scenario is.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Collection
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -54,9 +55,9 @@ class Family:
         "_is_ending",
         "_members",
         "_names",
+        "_numbers",
         "_running",
         "_session",
-        "_spawned",
         "_spreads",
         "_timer",
         "id",
@@ -75,8 +76,8 @@ class Family:
         self._names: dict[str, dict[ChildHandle, None]] = {}
         """The same by name; names stay for the iteration."""
         self._running: dict[ChildHandle, Session] = {}
-        self._spawned = 0
-        """Over the life of the session, so that ids stay unique."""
+        self._numbers = itertools.count()
+        """Of children, over the life of the session, so that ids stay unique."""
         self._spreads: set[Stoppable] = set()
         """What will start further children."""
         self._is_closed = False
@@ -138,8 +139,7 @@ class Family:
         intended_ns: int = 0,
     ) -> None:
         """Start a child. With `lateness` it is recorded how long after `intended_ns` it runs."""
-        handle.id = f"{self.id}/{handle.name}-{self._spawned}"
-        self._spawned += 1
+        handle.id = f"{self.id}/{handle.name}-{next(self._numbers)}"
         child = fork(self._session)
         child._family = Family(child, handle.id, self._session)
         self._running[handle] = handle._child = child
@@ -306,6 +306,9 @@ class Family:
         for spread in list(self._spreads):
             spread.stop()
         self._names.clear()
+        self._forget_signals()
+
+    def _forget_signals(self) -> None:
         if self.mailbox is not None:
             self.mailbox.clear()
 

@@ -105,17 +105,13 @@ class Nested(Children):
         def told(error: Exception) -> None:
             context.failures.add(cause_of(error), "teardown")
 
-        try:
-            await walk(
-                context.population.scenario(),
-                nested,
-                stage=lambda work: with_children(nested, work),
-                before_teardown=lambda: stop_measuring(nested),
-                on_teardown_error=told,
-            )
-        finally:
-            # Ids of children stay unique.
-            self._kin._spawned = max(self._kin._spawned, nested._kin._spawned)
+        await walk(
+            context.population.scenario(),
+            nested,
+            stage=lambda work: with_children(nested, work),
+            before_teardown=lambda: stop_measuring(nested),
+            on_teardown_error=told,
+        )
 
     def _config_for(self, config: Any, *, merge: bool) -> Mapping[str, Any]:
         if config is None:
@@ -209,10 +205,10 @@ class _NestedFamily(Family):
         if outer.mailbox is None:
             outer.mailbox = Mailbox()
         self.mailbox = outer.mailbox
-        self._spawned = outer._spawned
+        self._numbers = outer._numbers
 
-    def _clear(self) -> None:
-        self._names.clear()
+    def _forget_signals(self) -> None:
+        """They are the user's, who goes on."""
 
 
 def _within(session: Session, context: PopulationContext, config: Mapping[str, Any]) -> Session:
