@@ -39,13 +39,11 @@ class MessageSeries(TimedSeries):
 
     def record_ns(self, elapsed_ns: int) -> None:
         """Something took this long and succeeded."""
-        histogram = self._expected
         value = elapsed_ns // 1000
-        if value > histogram.max_us or value < histogram.min_us or value >= 2048:
-            histogram.record(value)
+        if 0 <= value < EXACT_BELOW_US:
+            self._expected.exact[value] += 1
         else:
-            histogram.counts[value] += 1
-            histogram.sum_us += value
+            self._expected.record(value)
 
     def ended(self, elapsed_ns: int, status: int) -> None:
         """Something ended after this long with the status of a reply, or a close code."""
