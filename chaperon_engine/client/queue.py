@@ -259,10 +259,17 @@ def _open_local() -> QueueClient:
 def _open_remote(url: str, token: str | None) -> QueueClient:
     import aiohttp
 
-    shown = visible(url, 100)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    # What is left of an @ may be a password.
+    shown = visible(url.rpartition("@")[2], 100)
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018 - looked at for the ValueError of a port that is none
+    except ValueError:
+        is_address = False
+    if not is_address or "@" in url:
         raise UserError(f"{shown!r} is no address of a queue: write https://HOST:PORT")
+    assert parts.hostname is not None
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise UserError(
             f"{shown} would carry the token readable over the network: write https://HOST:PORT"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -69,8 +71,6 @@ class Reply:
     headers: Any
 
     def json(self) -> Any:
-        import json
-
         return json.loads(self.body)
 
     @property
@@ -91,8 +91,6 @@ class Api:
 
     async def __call__(self, method: str, path: str, *, json: Any = None, **settings: Any) -> Reply:
         settings.setdefault("headers", {"Authorization": f"Bearer {TOKEN}"})
-        if json is not None:
-            settings["json"] = json
         async with self.http.request(method, self.url + path, **settings) as response:
             return Reply(response.status, await response.read(), response.headers)
 
@@ -135,8 +133,6 @@ class Api:
 
 
 async def _pause() -> None:
-    import asyncio
-
     await asyncio.sleep(0.02)
 
 

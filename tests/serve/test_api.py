@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chaperon_engine.serve import admission
+from chaperon_engine.serve import admission, line
+from chaperon_engine.serve.targets import AllowedTargets
 from chaperon_engine.version import __version__
 from tests.serve.conftest import TOKEN, Api, StartServer
 
@@ -85,8 +87,6 @@ async def test_without_the_token_nothing_is_told_not_even_what_exists(api: Api) 
 async def test_a_wrong_request_is_refused_with_one_sentence_and_queues_nothing(
     api: Api, home: Path, body: Any, words: str
 ) -> None:
-    import re
-
     reply = await api("POST", "/load_tests", json=body)
     assert reply.status == 400
     assert re.search(words, reply.error), reply.error
@@ -113,8 +113,8 @@ async def test_pages_and_entries_that_are_not_there(api: Api) -> None:
         ("GET", "/runs/%2e%2e/report", 404), ("GET", "/runs/..%2f..%2fetc/report", 404),
         ("POST", "/local/load_tests", 404), ("PUT", "/load_tests", 405),
     ]:  # fmt: skip
-        json = {} if method in ("POST", "PUT") else None
-        reply = await api(method, path, json=json)
+        body: dict[str, Any] | None = {} if method in ("POST", "PUT") else None
+        reply = await api(method, path, json=body)
         assert reply.status == status, (method, path)
         assert reply.error
     assert (await api("PUT", "/load_tests", json={})).headers["Allow"]
@@ -130,14 +130,15 @@ async def test_unknown_and_wrong_queries_are_refused(api: Api) -> None:
 def aim(place: str, url: str) -> dict[str, Any]:
     """A config that aims at `url` from one of the places where that can be said."""
     service = {"target": {"base_url": url}}
-    return {
+    configs: dict[str, dict[str, Any]] = {
         "base_url": {"base_url": url},
         "services": {"services": service},
         "short form": {"services": {"target": url}},
         "population": {"populations": {"Get": {"config": {"services": service}}}},
         "own key": {"config": {"page": url}},
         "list": {"config": {"pages": [["x", url]]}},
-    }[place]
+    }
+    return configs[place]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,6 @@ async def test_no_place_of_a_request_may_aim_anywhere(api: Api, place: str, url:
 async def test_loopback_own_services_and_what_the_operator_allows_may_be_aimed_at(
     start: StartServer, place: str
 ) -> None:
-    from chaperon_engine.serve.targets import AllowedTargets
-
     api = await start(targets=AllowedTargets(["*.staging.example"]))
     await hold(api)
     for test, url in [
@@ -265,8 +264,6 @@ async def test_no_more_requests_wait_for_their_files_than_is_reasonable(
 
 
 async def test_a_full_queue_takes_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chaperon_engine.serve import line
-
     monkeypatch.setattr(line, "MAX_WAITING", 0)
     reply = await api.post("short.py:Quick", config={"delay": 1})
     assert reply.status == 409
