@@ -100,7 +100,10 @@ class LaunchScreen(Screen[None]):
         plan = self._plan
         assert plan is not None
         remembered = self.chaperon.memory.launches.get(self._key, {}) if with_memory else {}
-        formats = await asyncio.to_thread(self.chaperon.engine.export_formats)
+        engine = self.chaperon.engine
+        formats = await asyncio.to_thread(
+            lambda: [engine.export_format(name) for name in engine.export_formats()]
+        )
         wanted = form.fields(plan, remembered, formats, self._target)
         box = self.query_one("#fields", VerticalScroll)
         await box.remove_children()

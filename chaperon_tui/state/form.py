@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from chaperon_engine import LaunchRequest, Plan, count, seconds, show_duration, visible
+from chaperon_engine import (
+    ExportFormat,
+    LaunchRequest,
+    Plan,
+    count,
+    seconds,
+    show_duration,
+    visible,
+)
+from chaperon_tui.state.exports import launch_hint
 
 TARGET_URL = "http://127.0.0.1:7070"
 """Where the bundled target listens when nobody says otherwise; the bundled scenarios aim there."""
@@ -71,7 +80,10 @@ def planned(plan: Plan, values: Mapping[str, str]) -> Plan:
 
 
 def fields(
-    plan: Plan, remembered: Mapping[str, str], formats: Sequence[str], target: str = ""
+    plan: Plan,
+    remembered: Mapping[str, str],
+    formats: Sequence[ExportFormat],
+    target: str = "",
 ) -> list[Field]:
     """The fields for a plan, with remembered values in them.
 
@@ -106,9 +118,8 @@ def fields(
         for number in range(rows)
     )
     result.extend(
-        Field(f"out.{name}", name.upper() if len(name) < 5 else name.capitalize(), "",
-              "path, or - for the default path; empty: none", "Exports")
-        for name in formats
+        Field(f"out.{each.name}", _title(each.name), "", launch_hint(each), "Exports")
+        for each in formats
     )  # fmt: skip
     return [
         Field(each.key, visible(each.label, 40),
@@ -116,6 +127,10 @@ def fields(
               each.placeholder, each.section)
         for each in result
     ]  # fmt: skip
+
+
+def _title(name: str) -> str:
+    return name.upper() if len(name) < 5 else name.capitalize()
 
 
 def _plain(value_s: float) -> str:

@@ -229,6 +229,7 @@ def report(words: Words = PLAIN) -> Report:
                             bytes_out=total * 120, service_time_us=distribution(1.3, total)),
         metrics=[
             ReportMetric(kind=row.key.kind, scenario="Checkout", session=words.name,
+                         service=row.key.service, action=row.key.action,
                          method=row.key.method, url=row.key.url, count=row.requests,
                          failed=row.failed, errors={"reset": row.failed} if row.failed else {},
                          http_errors={"503": row.http_errors} if row.http_errors else {},

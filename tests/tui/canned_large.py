@@ -46,7 +46,7 @@ def rows(count: int = 60) -> list[SeriesRow]:
             service="shop", method=("GET", "DELETE", "OPTIONS")[number % 3] if plain else "",
             url=f"/api/v2/customers/{number}/orders?state=open&page=1" if plain else "",
             name="" if plain else f"{kind}.of.something.{number}",
-            unit="points" if kind == "trend" else "us",
+            unit={"http": "us", "call": "us", "trend": "points", "gauge": "B"}.get(kind, ""),
         )  # fmt: skip
         found.append(SeriesRow(
             id=number, key=key, requests=requests, failed=bad, http_errors=bad,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from chaperon_engine import (
     EngineError,
     Entry,
+    ExportFormat,
+    ExportOption,
     LaunchRequest,
     Plan,
     Report,
@@ -47,6 +49,11 @@ class FakeRun:
         self.views: list[View] = []
         self.asked: list[str] = []
         self.is_closed = False
+        self.is_gone = False
+        """The engine has left after its run."""
+        self.detail: SeriesDetail | None = None
+        """Of every series, if set."""
+        self.details_asked = 0
         self._queue: asyncio.Queue[Snapshot | None] = asyncio.Queue()
 
     def send(self, snapshot: Snapshot) -> None:
@@ -76,7 +83,10 @@ class FakeRun:
         self.asked.append("abort")
 
     async def series(self, id: int) -> SeriesDetail | None:
-        return canned.detail(self.words)
+        self.details_asked += 1
+        if self.is_gone:
+            raise EngineError(f"the engine of {self.run_id} is gone")
+        return self.detail or canned.detail(self.words)
 
     async def close(self) -> None:
         self.is_closed = True
@@ -93,6 +103,8 @@ class FakeEngine:
         self.removed: list[str] = []
         self.windows: list[tuple[int, int]] = []
         self.written: list[tuple[str, str | None]] = []
+        self.options: dict[str, object] = {}
+        """Of the last export."""
 
     def discover(self, folders: Sequence[Path] | None = None) -> list[Entry]:
         return canned.entries(self.words)
@@ -140,13 +152,24 @@ class FakeEngine:
         return canned.report(self.words)
 
     def export_formats(self) -> list[str]:
-        return ["csv", "json", "timeline"]
+        return ["csv", "influxdb", "json", "timeline"]
 
-    def export_report(self, report: Report, format: str, path: str | Path | None = None) -> Path:
-        if str(path) == "/full/disk":
+    def export_format(self, format: str) -> ExportFormat:
+        if format == "influxdb":
+            options = (ExportOption("database"), ExportOption("token", secret=True))
+            return ExportFormat(name=format, summary="points of every second",
+                                destination="http://HOST:8086/DATABASE", needs_destination=True,
+                                options=options)  # fmt: skip
+        return ExportFormat(name=format, summary=self.words.doc, destination="PATH", is_file=True)
+
+    def export_report(
+        self, report: Report, format: str, destination: str | Path | None = None, **options: object
+    ) -> str:
+        if str(destination) == "/full/disk":
             raise UserError("the disk is full")
-        self.written.append((format, None if path is None else str(path)))
-        return Path(path or self.words.path)
+        self.written.append((format, None if destination is None else str(destination)))
+        self.options = options
+        return str(destination or self.words.path)
 
     async def trial(self, request: LaunchRequest) -> AsyncIterator[TrialEvent]:
         words = self.words

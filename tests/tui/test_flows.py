@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
-from chaperon_engine import LaunchRequest, UserError
+from chaperon_engine import LaunchRequest, SeriesDetail, UserError
 from chaperon_tui.app import Start
 from chaperon_tui.screens import launch as launch_module
+from chaperon_tui.screens import series as series_module
 from chaperon_tui.screens.live import LiveScreen
 from chaperon_tui.widgets.table_view import TableView
-from tests.tui import canned
+from tests.tui import canned, canned_large
 from tests.tui.driving import SIZES, driving
 from tests.tui.fakes import FakeEngine
 
@@ -30,7 +33,8 @@ async def test_menu_form_live_report_export_by_keyboard_alone(tmp_path, size):
         await driver.until_screen("ReportScreen")
         await driver.press("e")
         await driver.until_screen("ExportScreen")
-        await driver.press("down", "tab", *"/tmp/out.json", "enter")
+        await driver.until_text("› csv")
+        await driver.press("down", "down", "tab", *"/tmp/out.json", "enter")
         await driver.until_text("✓ Written: /tmp/out.json")
         assert driver.engine.written == [("json", "/tmp/out.json")]
         await driver.press("escape")
@@ -42,7 +46,9 @@ async def test_menu_form_live_report_export_by_keyboard_alone(tmp_path, size):
 async def test_an_export_that_fails_is_said_in_the_dialog(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_report()
-        await driver.press("e", "tab", *"/full/disk", "enter")
+        await driver.press("e")
+        await driver.until_text("› csv")
+        await driver.press("tab", *"/full/disk", "enter")
         await driver.until_text("the disk is full")
         assert type(driver.app.screen).__name__ == "ExportScreen"
 
@@ -447,3 +453,96 @@ async def test_a_run_that_cannot_be_attached_ends_the_ui_with_one_sentence(
         driver.app.attach_to("run-1")
         await driver.until(lambda: driver.app._notifications)
         assert not driver.app._exit
+
+
+async def test_an_export_to_a_service_asks_for_its_destination_and_options(tmp_path):
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
+        await driver.open_report()
+        await driver.press("e")
+        await driver.until_text("› csv")
+        assert "Options" not in driver.text()
+        await driver.press("down")
+        await driver.until_text("http://HOST:8086/DATABASE · needed")
+        await driver.until_text("token-env=VALUE")
+        await driver.press("tab", *"http://127.0.0.1:8086/k6", "tab", *"database", "enter")
+        await driver.until_text("'database' is no option such as name=value")
+        await driver.press(*"=load", "enter")
+        await driver.until_text("✓ Written: http://127.0.0.1:8086/k6")
+        assert driver.engine.options == {"database": "load"}
+
+
+async def test_the_detail_of_a_series_is_final_when_the_run_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(series_module, "REFRESH_S", 0.05)
+    async with driving(tmp_path) as driver:
+        await driver.open_live()
+        await driver.until_text("POST /login")
+        await driver.press("enter")
+        await driver.until_screen("SeriesScreen")
+        await driver.until_text("99.9")
+        last = canned.detail()
+        last = msgspec.structs.replace(last, statuses={200: 987_654})
+        driver.run.detail = last
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_text("988k")
+        asked = driver.run.details_asked
+        await driver.pilot.pause(0.2)
+        assert driver.run.details_asked == asked
+
+
+async def test_a_series_opened_after_the_engine_has_left_comes_from_the_report(tmp_path):
+    async with driving(tmp_path) as driver:
+        await driver.open_live()
+        await driver.until_text("POST /login")
+        live = driver.app.screen
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_screen("ReportScreen")
+        await driver.press("escape")
+        await driver.until(lambda: live.is_active)
+        driver.run.is_gone = True
+        await driver.press("3", "enter")
+        await driver.until_screen("SeriesScreen")
+        await driver.until_text("The report keeps no histogram.")
+        assert "99.999" in driver.text()
+
+
+async def test_a_series_of_a_report_opens_in_full(tmp_path):
+    async with driving(tmp_path) as driver:
+        await driver.open_report()
+        await driver.press("down", "enter")
+        await driver.until_screen("SeriesScreen")
+        await driver.until_text("GET /json?page")
+        await driver.until_text("Generator degraded in 12 %")
+
+
+async def test_a_trend_shows_its_own_unit_and_no_times(tmp_path):
+    async with driving(tmp_path) as driver:
+        await driver.open_live()
+        await driver.until_text("POST /login")
+        trend = canned_large.rows()[4]
+        spectrum = [(50.0, 0.25), (90.0, 4.5), (99.0, 12_345.0)]
+        driver.run.detail = SeriesDetail(
+            row=trend, spectrum=spectrum, histogram=[(1.0, 5), (10.0, 3)]
+        )
+        await driver.press("enter")
+        await driver.until_text("trend.of.something.4 [points]")
+        await driver.until_text("value in points by percentile")
+        for wrong in (" ms", " µs", "7.75G requests", "HTTP errors"):
+            assert wrong not in driver.text().partition("points")[2], wrong
+
+
+@pytest.mark.parametrize("size", ["80x24", "160x50"])
+@pytest.mark.parametrize("workers", [8, 64])
+async def test_very_large_numbers_keep_their_columns(tmp_path, size, workers):
+    async with driving(tmp_path, SIZES[size]) as driver:
+        await driver.open_live()
+        for key in "3456":
+            await driver.press(key)
+            await driver.pilot.pause()
+            view = driver.run.views[-1]
+            driver.run.send(canned_large.snapshot(workers_count=workers, view=view))
+            await driver.until_text("38.8G sent")
+            await driver.pilot.pause()
+            text = driver.text()
+            assert not re.search(r"\de[+-]?\d|[\d.]…[ │]", text.partition("Series")[2]), text
+        await driver.press("5", "end")
+        await driver.until_text(f"›{workers - 1:4} running")

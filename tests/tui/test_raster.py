@@ -10,6 +10,8 @@ from chaperon_tui.raster import (
     Line,
     bar_rows,
     clip,
+    clip_middle,
+    durations,
     heatmap,
     line_chart,
     linear_axis,
@@ -219,3 +221,37 @@ def test_bars_are_as_long_as_their_share():
 def test_a_progress_bar_is_always_as_wide_as_asked(share, done):
     filled, rest = progress_bar(share, 20)
     assert (len(filled), len(filled) + len(rest)) == (done, 20)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends", "has"),
+    [
+        (200, 9_000, ("200 µs", "10 ms"), "1 ms"),
+        (20_000_000, 50_000_000, ("10 s", "1m00s"), "30 s"),
+        (300, 7.2e9, ("100 µs", "2h00m"), "1h00m"),
+        (9e9, 4e12, ("2h00m", "240h00m"), "24h00m"),
+    ],
+)
+def test_axes_of_durations_have_round_minutes_and_hours(low, high, ends, has):
+    axis = log_axis(low, high, show_us, 30, durations)
+    labels = [label for _, label in axis.ticks]
+    assert has in labels
+    assert axis.low <= low
+    assert show_us(axis.high) == ends[1]
+    assert axis.place(low) < axis.place(min(high, axis.high))
+    assert len(log_axis(low, high, show_us, 4, durations).ticks) <= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("GET /a", 10, "GET /a"),
+        ("GET /customers/17/orders", 16, "GET /custo…rders"),
+        ("GET /商品検索/商品検索", 14, "GET /商品…検索"),
+        ("abcdef", 4, "abc…"),
+        ("", 4, ""),
+    ],
+)
+def test_long_names_are_cut_in_the_middle(text, width, shown):
+    assert clip_middle(text, width) == shown
+    assert text_width(shown) <= width

@@ -12,6 +12,8 @@ import pytest
 
 from chaperon_engine import (
     CheckCount,
+    ExportFormat,
+    ExportOption,
     HealthView,
     Interval,
     LaunchRequest,
@@ -19,13 +21,23 @@ from chaperon_engine import (
     LogLine,
     Percentiles,
     PopulationPlan,
+    UserError,
     View,
 )
 from chaperon_tui.raster import row_text, row_width
 from chaperon_tui.state import charts, form
-from chaperon_tui.state.details import outcome_rows
-from chaperon_tui.state.errors import error_words
-from chaperon_tui.state.figures import health_line, percentile, progress, share, show_time, tiles
+from chaperon_tui.state.details import detail_of, detail_rows, key_of, outcome_rows
+from chaperon_tui.state.errors import error_words, in_words, origin_of
+from chaperon_tui.state.exports import launch_hint, options_hint, parse_options
+from chaperon_tui.state.figures import (
+    health_line,
+    percentile,
+    progress,
+    share,
+    show_time,
+    show_value,
+    tiles,
+)
 from chaperon_tui.state.history import MAX_STEPS, History
 from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import (
@@ -38,12 +50,18 @@ from chaperon_tui.state.memory import (
     without_credentials,
 )
 from chaperon_tui.state.menu import population_words, search
-from chaperon_tui.state.reports import metrics_table, status_words, summary_rows, window_rows
+from chaperon_tui.state.reports import (
+    metrics_table,
+    problems_table,
+    status_words,
+    summary_rows,
+    window_rows,
+)
 from chaperon_tui.state.series import SeriesChoice, calm_rows
 from chaperon_tui.state.store import LOG_LINES, RunStore
 from chaperon_tui.state.table import Column, Table, body_row, column_at, header_row, widths
-from chaperon_tui.state.tables import errors_table, series_table, workers_table
-from tests.tui import canned
+from chaperon_tui.state.tables import errors_table, log_time, series_table, workers_table
+from tests.tui import canned, canned_large
 
 
 def test_state_and_raster_load_neither_textual_nor_rich():
@@ -426,7 +444,10 @@ def test_a_warmup_longer_than_the_run_is_a_problem():
 
 
 def values_of(plan, remembered=None, **changes):
-    found = {field.key: field.value for field in form.fields(plan, remembered or {}, ["csv"])}
+    found = {
+        field.key: field.value
+        for field in form.fields(plan, remembered or {}, [ExportFormat(name="csv", is_file=True)])
+    }
     return found | changes
 
 
@@ -619,3 +640,86 @@ def test_the_plan_shown_is_that_of_the_form():
     assert shown.warmup_s == 0.0
     elsewhere = form.led_to(form.planned(canned.plan(), {"url.shop": "http://a"}), "http://b")
     assert elsewhere.services[0].base_url == "http://a"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (12_345, "us", "12.3 ms"),
+        (7.5e9, "us", "2h05m"),
+        (2048, "B", "2 KiB"),
+        (0.25, "points", "0.25"),
+        (1234, "points", "1234"),
+        (9_999.7, "points", "10k"),
+        (93_333_333, "points", "93.3M"),
+        (1.2e12, "", "1.2T"),
+    ],
+)
+def test_figures_have_the_unit_of_their_series_and_no_exponent(value, unit, shown):
+    assert show_value(value, unit) == shown
+    assert len(shown) <= 8
+
+
+def test_errors_of_a_report_say_where_they_come_from():
+    report = canned.report()
+    report.metrics[0].errors = {"generator_ports": 7, "timeout_total": 6, "timeout": 5,
+                                "cancelled": 4, "its_own": 3}  # fmt: skip
+    origins = [row[2][0] for row in problems_table(report).rows]
+    for origin in ("generator", "target", "scenario"):
+        assert origin in origins
+    assert [origin_of(code) for code in report.metrics[0].errors] == [
+        "generator", "target", "scenario", "scenario", "target",
+    ]  # fmt: skip
+
+
+def test_a_report_shows_custom_metrics_in_their_own_unit():
+    rows = metrics_table(canned_large.report()).rows
+    labels = [row[0][0] for row in rows]
+    trend = rows[labels.index("trend trend.of.something.4 [points]")]
+    assert trend[5][0] == "93.3M "
+    counter = rows[labels.index("counter counter.of.something.5")]
+    assert counter[5][0] == "1.23T "
+
+
+def test_a_series_of_a_report_in_full_has_its_percentiles_and_statuses():
+    report = canned.report()
+    metric = report.metrics[6]
+    metric.statuses = {"200": 5, "503": 2}
+    detail = detail_of(report, metric)
+    assert detail.statuses == {200: 5, 503: 2}
+    assert [place for place, _ in detail.spectrum][-3:] == [99.9, 99.99, 99.999]
+    assert key_of(metric) == canned.series()[6].key
+    text = "\n".join(map(row_text, detail_rows(detail)))
+    assert "58.9k requests" in text
+    assert "HTTP errors 1.24k" in text
+
+
+@pytest.mark.parametrize(
+    ("at_s", "shown"), [(3.25, "3.2s"), (899.9, "899.9s"), (900, "0:15:00"), (90_061, "25:01:01")]
+)
+def test_log_times_fit_their_column_in_every_run(at_s, shown):
+    assert log_time(at_s) == shown
+
+
+def test_what_can_be_said_to_an_export_format():
+    plain = ExportFormat(name="csv", is_file=True)
+    service = ExportFormat(
+        name="s3", destination="s3://BUCKET/KEY",
+        options=(ExportOption("region"), ExportOption("secret-key", secret=True)),
+    )  # fmt: skip
+    assert launch_hint(plain).startswith("path, or -")
+    assert launch_hint(service) == "s3://BUCKET/KEY, or - for that of your settings; empty: none"
+    assert launch_hint(ExportFormat(name="x", problem="not installed")) == "not installed"
+    assert options_hint(service) == "region=VALUE  secret-key-env=VALUE"
+    assert parse_options(" region=eu  secret-key-env=KEY", service) == {
+        "region": "eu", "secret_key_env": "KEY",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="this format has no options"):
+        parse_options("x", plain)
+
+
+def test_errors_of_the_operating_system_name_the_file():
+    assert in_words(PermissionError(13, "Permission denied", "/runs/1")) == (
+        "/runs/1 cannot be used: Permission denied"
+    )
+    assert in_words(UserError("the run is \x1b gone")) == "the run is \\x1b gone"
