@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ async def walk(
     session: Session,
     *,
     stage: Callable[[Awaitable[None]], Awaitable[None]],
-    before_teardown: Callable[[], None],
+    around_teardown: AbstractContextManager[None],
     on_teardown_error: Callable[[Exception], None],
 ) -> None:
     """Init, run once, and teardown, also after a failed run; not after a failed or refused init.
@@ -28,9 +29,9 @@ async def walk(
     try:
         await stage(_done(scenario.run(session)))
     finally:
-        before_teardown()
         try:
-            await stage(_done(scenario.teardown(session)))
+            with around_teardown:
+                await stage(_done(scenario.teardown(session)))
         except Exception as error:
             on_teardown_error(error)
 

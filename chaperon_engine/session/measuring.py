@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from chaperon_engine.metrics.recorder import NULL_HTTP, HttpSeries
 from chaperon_engine.session.context import UNMEASURED
 from chaperon_engine.session.core import SessionCore
@@ -16,6 +19,23 @@ def stop_measuring(session: SessionCore) -> None:
     stop_measuring_sockets(session._sockets, set(session._context.sockets.values()))
     for view in (session._views or {}).values():
         view._labels = UNMEASURED
+
+
+@contextmanager
+def unmeasured(session: SessionCore) -> Iterator[None]:
+    """As `stop_measuring`, for a session within another: WebSockets that stay open belong to the
+    user, and are measured again afterwards."""
+    sockets = [
+        (socket, socket.series)
+        for named in (session._sockets or {}).values()
+        for socket in named.values()
+    ]
+    stop_measuring(session)
+    try:
+        yield
+    finally:
+        for socket, series in sockets:
+            socket.series = series
 
 
 def _unmeasured_hop(service: str, method: str, path: str) -> HttpSeries:

@@ -30,7 +30,7 @@ from chaperon_engine.session.failures import cause_of
 from chaperon_engine.session.family import Family, with_children
 from chaperon_engine.session.kept import KeepingClient
 from chaperon_engine.session.labels import MAX_REMEMBERED
-from chaperon_engine.session.measuring import stop_measuring
+from chaperon_engine.session.measuring import unmeasured
 from chaperon_engine.session.plain import pack, pack_assigned, pack_cookies, unpack
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Nested(Children):
             context.population.scenario(),
             nested,
             stage=lambda work: with_children(nested, work),
-            before_teardown=lambda: stop_measuring(nested),
+            around_teardown=unmeasured(nested),
             on_teardown_error=told,
         )
 
@@ -213,8 +213,8 @@ class _NestedFamily(Family):
 
 def _within(session: Session, context: PopulationContext, config: Mapping[str, Any]) -> Session:
     """The same user walking another scenario: shares everything but config, series and hops."""
-    session.random  # noqa: B018 - made now, so that it is the same for both
-    session._all_sockets  # noqa: B018 - likewise
+    # Made now, so that both have the same.
+    _ = session.random, session._all_sockets
     nested = copy(session)
     http = session._http.fork()
     http.cookies = session.cookies

@@ -323,6 +323,29 @@ async def test_a_child_hears_its_parent_within_a_nested_scenario() -> None:
     assert found == ["go", "gone"]
 
 
+async def test_a_websocket_it_opened_stays_the_users_and_is_measured(
+    target: RunningTarget,
+) -> None:
+    class Connect(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.ws_connect("/ws/echo")
+
+        async def teardown(self, session: Session) -> None:
+            await session.ws_send("unmeasured")
+
+    class Outer(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.run_scenario(Connect)
+            await session.ws_send("measured")
+            assert await session.ws_recv() == "unmeasured"
+            assert await session.ws_recv() == "measured"
+
+    ran = await run(population(Outer, url=target.url))
+    assert ran.iterations.completed == 1, ran.exceptions
+    (sent,) = [delta for key, delta in ran.series.items() if key.kind == "ws_send"]
+    assert sent.ok == 1
+
+
 async def test_results_are_kept_where_the_config_says_so(target: RunningTarget) -> None:
     found: dict[str, int] = {}
 
