@@ -89,7 +89,7 @@ class Api:
     server: QueueServer | None = None
     """When it is in this process."""
 
-    async def __call__(self, method: str, path: str, *, json: Any = None, **settings: Any) -> Reply:
+    async def __call__(self, method: str, path: str, **settings: Any) -> Reply:
         settings.setdefault("headers", {"Authorization": f"Bearer {TOKEN}"})
         async with self.http.request(method, self.url + path, **settings) as response:
             return Reply(response.status, await response.read(), response.headers)
