@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         ProtocolViolation,
         RedirectError,
         RequestTimeout,
+        ScheduleFailed,
         SessionAborted,
         SessionRefused,
         TlsError,
@@ -176,8 +177,8 @@ _HOMES: dict[str, str] = {
         "EXIT_THRESHOLDS_FAILED ActionCancelled ActionError BodyCutShort ChaperonError "
         "CheckedTimeout ConnectFailed ConnectTimeout ConnectionLost ConnectionRefused DecodeError "
         "DnsError EngineError FirstByteTimeout GeneratorExhausted InvalidRequest MissingConfig "
-        "ProtocolViolation RedirectError RequestTimeout SessionAborted SessionRefused TlsError "
-        "TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
+        "ProtocolViolation RedirectError RequestTimeout ScheduleFailed SessionAborted "
+        "SessionRefused TlsError TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
     ),
     "export": (
         "Encoded ExportError ExportFormat ExportOption=Option ExportOutput=Output Exporter "
@@ -283,6 +284,7 @@ __all__ = [
     "RunClient",
     "RunSummary",
     "Scenario",
+    "ScheduleFailed",
     "Secret",
     "SeriesDetail",
     "SeriesKey",
