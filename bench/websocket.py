@@ -35,7 +35,7 @@ def measure_websocket(rounds: int, echoes: int, connections: int, only: list[str
     measured: dict[str, list[tuple[float, float]]] = {
         name: [] for name in names if name not in missing
     }
-    with _server(cores[0]) as port:
+    with server(cores[0]) as port:
         for number in range(rounds):
             order = list(measured)
             for name in order if number % 2 == 0 else reversed(order):
@@ -92,7 +92,8 @@ def _count(port: int) -> int:
 
 
 @contextlib.contextmanager
-def _server(core: int) -> Iterator[int]:
+def server(core: int) -> Iterator[int]:
+    """The echo server on a core; its port."""
     command = [sys.executable, "-m", "bench.websocket_server", str(core)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

@@ -17,59 +17,61 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from chaperon_engine.clock import now_ns
+from chaperon_engine.definition.model import Scenario
+from chaperon_engine.definition.plan import LoadProfile, PopulationPlan
+from chaperon_engine.definition.resolved import (
+    ResolvedPopulation,
+    ResolvedService,
+    SessionSettings,
+)
+from chaperon_engine.http import HttpWorker
+from chaperon_engine.metrics.counters import RunCounters
+from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.net.ports import Labels
+from chaperon_engine.session import LogBook
+from chaperon_engine.session.context import PopulationContext
+from chaperon_engine.session.lifecycle import close, make_session
+from chaperon_engine.ws import WsWorker
+
 TEXT = "a message of some thirty letters"
 Walk = Callable[[str, int], Awaitable[None]]
 
 
+_shared: list[tuple[HttpWorker, PopulationContext]] = []
+
+
+def context_for(url: str, wire: str = "picows") -> tuple[HttpWorker, PopulationContext]:
+    """What all sessions of this process share."""
+    if not _shared:
+        recorder = Recorder(RunCounters(1).worker(0))
+        recorder.begin(now_ns())
+        http = HttpWorker(asyncio.get_running_loop(), recorder)
+        if wire != "picows":
+            from bench import websocket_wires
+
+            made = {
+                "websockets": websocket_wires.WebsocketsWire,
+                "aiohttp": websocket_wires.AiohttpWire,
+            }[wire]
+            WsWorker.of(http.network).wire = made
+        population = ResolvedPopulation(
+            scenario=Scenario,
+            plan=PopulationPlan(name="echo", scenario="Echo", sessions=1, profile=LoadProfile()),
+            services={"target": ResolvedService(name="target", base_url=url)},
+            settings=SessionSettings(),
+            config={},
+        )
+        context = PopulationContext.of(population, recorder=recorder, book=LogBook(), seed=1)
+        _shared.append((http, context))
+    return _shared[0]
+
+
 def session_walk(wire: str) -> Walk:
     """The session call of a scenario, with one of the frame layers."""
-    from chaperon_engine.clock import now_ns
-    from chaperon_engine.definition.model import Scenario
-    from chaperon_engine.definition.plan import LoadProfile, PopulationPlan
-    from chaperon_engine.definition.resolved import (
-        ResolvedPopulation,
-        ResolvedService,
-        SessionSettings,
-    )
-    from chaperon_engine.http import HttpWorker
-    from chaperon_engine.metrics.counters import RunCounters
-    from chaperon_engine.metrics.recorder import Recorder
-    from chaperon_engine.net.ports import Labels
-    from chaperon_engine.session import LogBook
-    from chaperon_engine.session.context import PopulationContext
-    from chaperon_engine.session.lifecycle import close, make_session
-    from chaperon_engine.ws import WsWorker
-
-    shared: list[tuple[HttpWorker, PopulationContext]] = []
-
-    def context_for(url: str) -> tuple[HttpWorker, PopulationContext]:
-        if not shared:
-            recorder = Recorder(RunCounters(1).worker(0))
-            recorder.begin(now_ns())
-            http = HttpWorker(asyncio.get_running_loop(), recorder)
-            if wire != "picows":
-                from bench import websocket_wires
-
-                made = {
-                    "websockets": websocket_wires.WebsocketsWire,
-                    "aiohttp": websocket_wires.AiohttpWire,
-                }[wire]
-                WsWorker.of(http.network).wire = made  # type: ignore[assignment]
-            population = ResolvedPopulation(
-                scenario=Scenario,
-                plan=PopulationPlan(
-                    name="echo", scenario="Echo", sessions=1, profile=LoadProfile()
-                ),
-                services={"target": ResolvedService(name="target", base_url=url)},
-                settings=SessionSettings(),
-                config={},
-            )
-            context = PopulationContext.of(population, recorder=recorder, book=LogBook(), seed=1)
-            shared.append((http, context))
-        return shared[0]
 
     async def walk(url: str, echoes: int) -> None:
-        http, context = context_for(url)
+        http, context = context_for(url, wire)
         labels = Labels("Echo", "echo")
         session = make_session(context, 0, http.client(context.population.services, labels))
         await session.ws_connect("/")

@@ -249,10 +249,10 @@ def abort_sockets(table: SocketTable | None) -> None:
 
 
 def stop_measuring_sockets(table: SocketTable | None, own: set[SocketSeries]) -> None:
-    """Record no more on sockets that are recorded in these series."""
+    """Record no more of sockets that are recorded in these series than that they ended."""
     for socket in _each(table):
         if socket.series in own:
-            socket.series = NULL_SERIES
+            socket.series = socket.series.without_use()
 
 
 def _each(table: SocketTable | None) -> Iterator[WebSocket]:

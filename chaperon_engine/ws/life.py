@@ -204,6 +204,8 @@ class SocketLife:
 
     def arrived(self, message: Message, size: int) -> None:
         """A complete message of `size` bytes."""
+        if self._state == CLOSED:
+            return
         arrived_ns = now_ns()
         series = self.series.ws_message
         series.count += 1

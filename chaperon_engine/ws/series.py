@@ -45,6 +45,10 @@ class SocketSeries:
         setattr(self, kind, series)
         return series
 
+    def without_use(self) -> SocketSeries:
+        """Records the end of a socket, because its beginning was recorded, and nothing else."""
+        return SocketSeries(lambda kind: self.ws_close if kind == "ws_close" else NULL_MESSAGES)
+
     def renew(self) -> None:
         """Find every series anew when it is next used."""
         for kind in SocketSeries.__slots__[1:]:

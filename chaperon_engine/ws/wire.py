@@ -58,10 +58,10 @@ class Wire(WSListener):
         "_max_bytes",
         "_pieces",
         "_protocol",
+        "_reply",
         "_socket",
         "_subprotocols",
         "is_upgraded",
-        "reply",
         "transport",
     )
 
@@ -80,7 +80,7 @@ class Wire(WSListener):
         self._answered_ns = 0
         self.transport: WSTransport | None = None
         self.is_upgraded = False
-        self.reply = Headers([])
+        self._reply: list[tuple[str, str]] = []
 
     # Opening.
 
@@ -113,6 +113,11 @@ class Wire(WSListener):
         await self._protocol.wait_until_handshake_complete()
 
     @property
+    def reply(self) -> Headers:
+        """Header fields of the reply to the upgrade."""
+        return Headers(self._reply)
+
+    @property
     def upgrade_ns(self) -> int:
         """How long the upgrade took, or has taken so far; 0: it has not begun."""
         begun: int = 0 if self._protocol is None else self._protocol.begun_ns
@@ -120,7 +125,7 @@ class Wire(WSListener):
 
     def _answered(self, request: WSUpgradeRequest, response: WSUpgradeResponse) -> Wire:
         self._answered_ns = now_ns()
-        self.reply = Headers(list(response.headers.items()))
+        self._reply = list(response.headers.items())
         subprotocol, self._deflate = agree(self.reply, self._subprotocols, self._compression)
         self._socket.opened(subprotocol, self._deflate is not None)
         return self
