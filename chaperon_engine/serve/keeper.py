@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 import msgspec
 
@@ -160,7 +160,7 @@ class QueueKeeper:
 
     async def _work(self) -> None:
         if self._line.running is not None:
-            await self._resume(self._line.running)
+            await self._guarded(self._resume(self._line.running))
         while True:
             self._wake.clear()
             item = self._line.begin(self._now())
@@ -168,7 +168,15 @@ class QueueKeeper:
                 await self._wake.wait()
                 continue
             self._keep()
-            await self._run(item)
+            await self._guarded(self._run(item))
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """Whatever goes wrong with one entry, the next one follows."""
+        try:
+            await work
+        except Exception as error:
+            _log.exception("the queue's entry failed")
+            self._end("failed", f"unexpected {type(error).__name__}: {error}")
 
     async def _run(self, item: Item) -> None:
         try:
@@ -184,9 +192,6 @@ class QueueKeeper:
                 raise
         except (ChaperonError, OSError) as error:
             self._end("failed", str(error))
-        except Exception as error:
-            _log.exception("starting %s failed", item.id)
-            self._end("failed", f"unexpected {type(error).__name__}: {error}")
         else:
             await self._follow(item, client)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import socket
 import ssl
@@ -127,6 +128,8 @@ class QueueServer:
         runner = web.AppRunner(
             make_app(porter, Handlers(keeper, admission, streams, gate).routes(), streams),
             access_log=None,
+            # It would log what strangers send that is no HTTP, which may hold secrets.
+            logger=logging.Logger("silent", logging.CRITICAL + 1),
             handle_signals=False,
             handler_cancellation=True,
             auto_decompress=False,

@@ -119,11 +119,11 @@ def urls_within(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """(where, URL) of every text below `value` that has a URL in it, at any depth, keys as well.
 
     A setting, a population's config or a scenario's own key: whatever a URL is called, a scenario
-    may aim at it.
+    may aim at it. Only a space ends a URL: other signs some clients skip, and aim elsewhere.
     """
     for where, text in _texts(value, path, 0):
         for match in _SCHEME.finditer(text):
-            yield where, re.split(r"[\s\"'<>,;|]", text[match.start() :], maxsplit=1)[0]
+            yield where, text[match.start() :].partition(" ")[0]
 
 
 def files_within(value: Any, path: str, *, inside: str = "") -> Iterator[str]:

@@ -230,8 +230,17 @@ async def test_no_name_leads_out_of_the_folders(
     reply = await api.post(test.replace("TMP", str(tmp_path)))
     assert reply.status == 400, reply.body
     assert str(tmp_path) not in reply.error.replace(test.replace("TMP", str(tmp_path)), "")
-    data = {"services": {"a": "http://127.0.0.1"}, "scenarios": [f"{test}:Secret"]}
-    assert (await api.post(data)).status == 400
+    assert not (tmp_path / "spy").exists()
+
+
+async def test_no_load_test_as_data_leads_out_of_the_folders(
+    api: Api, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.py").write_text(f"open({str(tmp_path / 'spy')!r}, 'w')")
+    (folder / "link.py").symlink_to(tmp_path / "secret.py")
+    for name in ("../secret.py", f"{tmp_path}/secret.py", "link.py", "a\x00.py", "x" * 400 + ".py"):
+        data = {"services": {"a": "http://127.0.0.1"}, "scenarios": [f"{name}:Secret"]}
+        assert (await api.post(data)).status == 400, name
     assert not (tmp_path / "spy").exists()
 
 
@@ -250,6 +259,12 @@ async def test_neither_token_nor_query_is_ever_logged(
         await api("GET", "/version", headers={"Authorization": "Bearer wrong-but-secret"})
         await api("GET", "/a\x1b[31m", headers=AUTHORIZED)
         await api("GET", "/healthcheck")
+        reader, writer = await raw(api)
+        writer.write(b"GET / HTTP/1.1\r\nAuthorization Bearer " + TOKEN.encode() + b"\r\n\r\n")
+        assert b" 400 " in await all_of(reader)
+        writer.close()
+    assert "Traceback" not in caplog.text
+    assert TOKEN not in caplog.text
     text = "\n".join(record.getMessage() for record in caplog.records if "serve" in record.name)
     assert "GET /runs 400" in text
     assert "GET /version 401" in text

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
-from chaperon_engine.client import attach, load_report
+from chaperon_engine.client import attach, launch, load_report
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import read_record
+from chaperon_engine.serve import keeper
 from tests.serve.conftest import TOKEN, Api, StartServer
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -172,3 +174,18 @@ async def test_a_slow_reader_gets_the_newest_and_holds_up_nobody(start: StartSer
                 if name == "snapshot":
                     seconds += [interval["second"] for interval in data["intervals"]]
     assert seconds == list(range(len(seconds))), "no second is missing, none is there twice"
+
+
+async def test_a_fault_of_our_own_fails_its_test_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object) -> None:
+        monkeypatch.setattr(keeper, "launch", launch)
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(keeper, "launch", broken)
+    body = {"load_tests": [{"test": "short.py:Quick"}] * 2}
+    first, second = (await api("POST", "/load_tests", json=body)).json()["scheduled"]
+    entry = await api.until(first, "failed")
+    assert entry["reason"] == "unexpected KeyError: 'surprise'"
+    await api.until(second, "finished")

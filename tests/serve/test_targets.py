@@ -85,11 +85,24 @@ def test_addresses_are_found_wherever_they_are_in_a_request() -> None:
     }
     found = dict.fromkeys(url for _, url in urls_within(table, "config"))
     assert list(found) == [
-        "http://a", "HTTPS://b", "ws://c", "http://d/x", "http://e", "http://f",
+        "http://a", "HTTPS://b", "ws://c", "http://d/x,", "http://e", "http://f",
     ]  # fmt: skip
     wheres = {where for where, _ in urls_within(table, "config")}
     assert "config.populations.p.config.services.a.base_url" in wheres
     assert "config.config.pages[0]" in wheres
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1,@example.com", "http://127.0.0.1;.example.com",
+        "http://127.0.0.1\t.example.com", "http://127.0.0.1\n@example.com", "http://127.0.0.1'x",
+        "http://127.0.0.1|example.com", "see:http://example.com", "http://127.0.0.1 http://e.org",
+    ],
+)  # fmt: skip
+def test_no_sign_behind_an_allowed_address_hides_another(text: str) -> None:
+    targets = AllowedTargets()
+    assert not all(targets.allows(url) for _, url in urls_within({"x": text}, "config"))
 
 
 def test_a_backslash_does_not_hide_an_address() -> None:
