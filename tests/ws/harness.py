@@ -8,6 +8,7 @@ import hashlib
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -180,7 +181,13 @@ async def walk(url: str, steps: Step, *, raises: bool = True, **more: Any) -> Ra
             caught.append(error)
             raise
 
-    bench = Bench(load_test(population(scenario(step), url=url, **more)))
+    tls, timeout_s = more.pop("tls", {}), more.pop("timeout_s", 30.0)
+    made = population(scenario(step), url=url, **more)
+    services = {
+        name: replace(service, tls=tls.get(name, service.tls), timeout_s=timeout_s)
+        for name, service in made.services.items()
+    }
+    bench = Bench(load_test(replace(made, services=services)))
     before = asyncio.all_tasks()
     await bench.runner.run(now_ns())
     names = ("_serve", "aiohttp", "websockets")

@@ -17,8 +17,20 @@ from chaperon_engine.errors import (
 )
 from chaperon_engine.target import start
 from tests.ws.harness import (
-    BINARY, MORE, PING, PONG, TEXT, Peer, accepted, close_frame, echoing, frame, of_kind, saying,
-    serving, walk,
+    BINARY,
+    MORE,
+    PING,
+    PONG,
+    TEXT,
+    Peer,
+    accepted,
+    close_frame,
+    echoing,
+    frame,
+    of_kind,
+    saying,
+    serving,
+    walk,
 )  # fmt: skip
 
 
@@ -82,7 +94,10 @@ async def test_await_recv_drops_what_does_not_fit_or_keeps_it_for_later() -> Non
         await session.ws_connect()
         found = await session.ws_await_recv(json={"n": 2, "more": {"x": 1}}, keep=True)
         assert found == {"n": 2, "more": {"x": 1, "y": 2}}
-        assert await session.ws_await_recv(lambda text: text > "b", keep=True) == '{"n": 1, "more": [1]}'
+        assert (
+            await session.ws_await_recv(lambda text: text > "b", keep=True)
+            == '{"n": 1, "more": [1]}'
+        )
         assert await session.ws_await_recv("b") == "b"
         assert await session.ws_await_recv("d") == "d"
         with pytest.raises(MessageTimeout, match="nothing arrived"):
@@ -229,15 +244,20 @@ async def test_a_cancelled_wait_loses_no_message() -> None:
 
 async def test_every_runs_while_a_session_waits_for_a_message() -> None:
     calls: list[int] = []
+    called = asyncio.Event()
 
     async def behave(peer: Peer) -> None:
-        while len(calls) < 3:
-            await asyncio.sleep(0.005)
+        await called.wait()
         peer.send(frame(b"enough"))
         await peer.gone()
 
     async def steps(session: Session) -> None:
-        session.every(0.01, lambda session: calls.append(1))
+        def call(session: Session) -> None:
+            calls.append(1)
+            if len(calls) == 3:
+                called.set()
+
+        session.every(0.01, call)
         await session.ws_connect()
         assert await session.ws_recv() == "enough"
 
