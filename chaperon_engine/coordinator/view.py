@@ -67,11 +67,11 @@ def make_snapshot(
 ) -> Snapshot:
     """The run now, for a viewer who has had `seen`, which advances."""
     limit = MAX_LAST_INTERVALS if outcome.is_final else MAX_INTERVALS
-    intervals = aggregate.intervals[seen.intervals :]
-    intervals = intervals[-limit:] if outcome.is_final else intervals[:limit]
-    seen.intervals = (
-        len(aggregate.intervals) if outcome.is_final else seen.intervals + len(intervals)
-    )
+    first = seen.intervals
+    if outcome.is_final:
+        first = max(first, len(aggregate.intervals) - limit)
+    intervals = aggregate.intervals[first : first + limit]
+    seen.intervals = first + len(intervals)
     lines, seen.logs = logs.since(seen.logs)
     name = state.state
     if name == "finished" and not outcome.is_final:

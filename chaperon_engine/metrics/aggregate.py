@@ -27,6 +27,7 @@ from chaperon_engine.metrics.counters import (
 )
 from chaperon_engine.metrics.frames import FrameError, WorkerLedger, counts_of
 from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import (
     HTTP,
     OTHER,
@@ -44,7 +45,6 @@ from chaperon_engine.metrics.seconds import SecondHistory
 from chaperon_engine.metrics.snapshot import (
     ErrorRow,
     HealthView,
-    Interval,
     Percentiles,
     SeriesDetail,
     SeriesRow,
@@ -300,7 +300,7 @@ class RunAggregate:
         return 0.0 if self._seconds.last is None else float(self._seconds.last.failed)
 
     @property
-    def intervals(self) -> list[Interval]:
+    def intervals(self) -> Intervals:
         """All closed seconds; not to be changed."""
         return self._seconds.intervals
 

@@ -24,6 +24,7 @@ from typing import Final
 from chaperon_engine.metrics.counters import CounterValues
 from chaperon_engine.metrics.health import HealthTracker
 from chaperon_engine.metrics.histogram import CumulativeHistogram
+from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import HTTP, WARMUP, Frame, HealthSample, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.snapshot import Interval
 from chaperon_engine.metrics.window import WindowHistory
@@ -110,7 +111,7 @@ class SecondHistory:
     """Open seconds, and the intervals that were made of closed ones."""
 
     def __init__(self, workers: int, *, warmup_s: float = 0.0) -> None:
-        self.intervals: list[Interval] = []
+        self.intervals = Intervals()
         """All closed seconds, in order and without gaps."""
         self.last: Second | None = None
         """The last closed second that was full: what `now` means on the screen."""

@@ -226,7 +226,7 @@ def test_a_second_is_closed_when_all_live_workers_have_reported_past_it():
     fleet.request(1, times=2)
     aggregate.apply(fleet.frame(0, 1.0))
     aggregate.advance(round(1.1 * S))
-    assert aggregate.intervals == []
+    assert not aggregate.intervals
     # This worker ticks 0.4 s later; its next frame's middle lies in second 1.
     aggregate.apply(fleet.frame(1, 1.4))
     aggregate.advance(round(1.5 * S))
