@@ -109,7 +109,7 @@ def test_the_tutorial_can_be_followed_word_for_word(reader: Reader) -> None:
     done = list(steps())
     for step in done:
         reader.follow(step)
-    assert [step.command for step in done if step.command][0] == "chaperon target &"
+    assert next(step.command for step in done if step.command) == "chaperon target &"
     written = {path.name for path in reader.folder.iterdir()}
     assert {"hello.csv", "hello.json", "seconds.csv"} <= written
     assert (reader.folder / "hello.csv").read_text().startswith("kind,")
