@@ -71,6 +71,12 @@ def calls() -> None:
             sent(120)
             completed(0, span - 5000, span, 200, True, 430)
 
+    def in_one_piece() -> None:
+        sent, completed = http.sent, http.completed_at_once
+        for span in spans:
+            sent(120)
+            completed(span, 200, 430)
+
     def duration() -> None:
         record = timed.record_ns
         for span in spans:
@@ -82,6 +88,8 @@ def calls() -> None:
     print(f"yardstick (formula inline)  {formula:8.0f} ns")
     print(f"sent + completed            {both:8.0f} ns, two histograms, counters, status, bytes")
     print(f"  per histogram             {both / 2:8.0f} ns = {both / 2 / formula:.1f} yardsticks")
+    whole = best_ns(in_one_piece, CALLS) - loop
+    print(f"sent + completed_at_once    {whole:8.0f} ns, the same for a reply in one piece")
     print(f"TimedSeries.record_ns       {best_ns(duration, CALLS) - loop:8.0f} ns")
 
 
