@@ -103,7 +103,7 @@ def test_noise_has_exactly_its_rate_and_grows(target: Target) -> None:
     clean(report)
     assert report.totals.requests == target.stats()["requests"]
     for name, rate in {"quiet": 25, "loud": 250}.items():
-        (posts,) = [m for m in report.metrics if m.method == "POST" and m.session == name]
+        posts = series(report, "http", "/data", session=name)
         searches = series(report, "http", "search", session=name)
         assert (posts.count, searches.count) == (rate, 2)
         assert series(report, "call", "post", session=name).count == rate
