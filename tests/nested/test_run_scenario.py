@@ -222,6 +222,33 @@ async def test_abort_and_refuse_in_it_end_the_whole_session(what: str) -> None:
     assert ran.sessions.failed == 1
 
 
+async def test_a_session_whose_time_is_up_tears_down_what_it_was_walking(
+    target: RunningTarget,
+) -> None:
+    done: list[str] = []
+
+    class Inner(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.delay("1h")
+
+        async def teardown(self, session: Session) -> None:
+            await session.get("/")
+            done.append("inner")
+
+    class Outer(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.run_scenario(Inner)
+
+        async def teardown(self, session: Session) -> None:
+            done.append("outer")
+
+    settings = SessionSettings(scenario_timeout_s=0.05)
+    ran = await run(population(Outer, url=target.url, settings=settings))
+    assert ran.sessions.timed_out == 1
+    assert done == ["inner", "outer"]
+    assert target.stats.of("/", "GET").requests == 1
+
+
 async def test_a_scenario_within_a_teardown_is_run_and_not_measured(target: RunningTarget) -> None:
     class Outer(Scenario):
         async def run(self, session: Session) -> None:
