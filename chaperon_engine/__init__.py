@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chaperon_engine.version import __version__
 
 if TYPE_CHECKING:
-    from chaperon_engine.actions import Actionable, HttpAction
+    from chaperon_engine.actions import Actionable, HttpAction, WebSocketAction
     from chaperon_engine.cli.quick import url_request
     from chaperon_engine.client import (
         RunClient,
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         BodyCutShort,
         ChaperonError,
         CheckedTimeout,
+        CloseTimeout,
         ConnectFailed,
         ConnectionLost,
         ConnectionRefused,
@@ -74,7 +75,10 @@ if TYPE_CHECKING:
         FirstByteTimeout,
         GeneratorExhausted,
         InvalidRequest,
+        MessageBacklog,
+        MessageTimeout,
         MissingConfig,
+        PongTimeout,
         ProtocolViolation,
         RedirectError,
         RequestTimeout,
@@ -86,7 +90,11 @@ if TYPE_CHECKING:
         TlsVerificationError,
         TooLarge,
         TotalTimeout,
+        UpgradeRefused,
+        UpgradeTimeout,
         UserError,
+        WebSocketClosed,
+        WebSocketNotOpen,
     )
     from chaperon_engine.export import (
         Encoded,
@@ -155,11 +163,13 @@ if TYPE_CHECKING:
         TrialLog,
         TrialRequest,
         TrialResponse,
+        TrialSocket,
         TrialStarted,
     )
+    from chaperon_engine.ws import WebSocket
 
 _HOMES: dict[str, str] = {
-    "actions": "Actionable HttpAction",
+    "actions": "Actionable HttpAction WebSocketAction",
     "client": (
         "RunClient RunSummary attach check_exports delete_run describe discover exit_code "
         "export_format export_formats export_report final_report launch list_runs load_report "
@@ -178,7 +188,9 @@ _HOMES: dict[str, str] = {
         "CheckedTimeout ConnectFailed ConnectTimeout ConnectionLost ConnectionRefused DecodeError "
         "DnsError EngineError FirstByteTimeout GeneratorExhausted InvalidRequest MissingConfig "
         "ProtocolViolation RedirectError RequestTimeout ScheduleFailed SessionAborted "
-        "SessionRefused TlsError TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError"
+        "SessionRefused TlsError TlsTimeout TlsVerificationError TooLarge TotalTimeout UserError "
+        "CloseTimeout MessageBacklog MessageTimeout PongTimeout UpgradeRefused UpgradeTimeout "
+        "WebSocketClosed WebSocketNotOpen"
     ),
     "export": (
         "Encoded ExportError ExportFormat ExportOption=Option ExportOutput=Output Exporter "
@@ -197,8 +209,9 @@ _HOMES: dict[str, str] = {
     "text": "visible visible_block",
     "worker.trial_events": (
         "TrialCheck TrialException TrialFailure TrialFinished TrialLog TrialRequest "
-        "TrialResponse TrialStarted"
+        "TrialResponse TrialSocket TrialStarted"
     ),
+    "ws": "WebSocket",
     "units": "Duration count seconds show_bytes show_count show_duration show_us",
 }
 """Module to the names it gives; `name=other` is called `other` there."""
@@ -228,6 +241,7 @@ __all__ = [
     "CheckedTimeout",
     "ChildHandle",
     "Clock",
+    "CloseTimeout",
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
@@ -259,9 +273,12 @@ __all__ = [
     "LoadProfile",
     "LoadTest",
     "LogLine",
+    "MessageBacklog",
+    "MessageTimeout",
     "MissingConfig",
     "Percentiles",
     "Plan",
+    "PongTimeout",
     "Population",
     "PopulationPlan",
     "ProtocolViolation",
@@ -313,9 +330,16 @@ __all__ = [
     "TrialLog",
     "TrialRequest",
     "TrialResponse",
+    "TrialSocket",
     "TrialStarted",
+    "UpgradeRefused",
+    "UpgradeTimeout",
     "UserError",
     "View",
+    "WebSocket",
+    "WebSocketAction",
+    "WebSocketClosed",
+    "WebSocketNotOpen",
     "WindowSummary",
     "WorkerRow",
     "__version__",

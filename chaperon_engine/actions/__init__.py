@@ -2,5 +2,6 @@
 
 from chaperon_engine.actions.http import HttpAction, RequestKeywords
 from chaperon_engine.actions.protocol import Actionable
+from chaperon_engine.actions.ws import WebSocketAction
 
-__all__ = ["Actionable", "HttpAction", "RequestKeywords"]
+__all__ = ["Actionable", "HttpAction", "RequestKeywords", "WebSocketAction"]

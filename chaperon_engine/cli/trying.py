@@ -27,6 +27,7 @@ from chaperon_engine.worker.trial_events import (
     TrialLog,
     TrialRequest,
     TrialResponse,
+    TrialSocket,
     TrialStarted,
 )
 
@@ -34,6 +35,7 @@ EXIT_TRIAL_FAILED = EXIT_EXPORT_FAILED
 """Something in the trial failed: a request, a check, the scenario itself."""
 
 _INDENT = " " * 10
+_NOT_CLOSED = 1006
 
 
 def try_once(arguments: Namespace) -> int:
@@ -85,6 +87,15 @@ def _lines(event: TrialEvent, width: int, full: bool) -> Iterator[tuple[str, Sty
             for hop in event.redirects:
                 yield f"{_INDENT}redirect {hop}", "dim"
             yield from _message(event, width, full)
+        case TrialSocket():
+            sign = {"sent": "→", "received": "←"}.get(event.what, "×")
+            words = f"closed {event.close_code}" if event.what == "ended" else event.kind
+            size = f"  {show_bytes(event.body_bytes)}" if event.what != "ended" else ""
+            style = "yellow" if event.close_code == _NOT_CLOSED else ""
+            yield f"{at}{sign} {event.number}  {words}{size}", style
+            rows = [row for row in event.body.split("\n") if row.strip()]
+            for row in rows if full else rows[:1]:
+                yield (f"{_INDENT}{row}" if full else cut(f"{_INDENT}{row}", width)), ""
         case TrialFailure():
             yield f"{at}✗ {event.number}  {event.code} ({event.origin}): {event.message}", "red"
         case TrialCheck():

@@ -62,6 +62,23 @@ class TrialResponse(TrialMessage, frozen=True, kw_only=True):
     """wait, dns, connect, tls, first_byte, service, total; as `Response.timings`."""
 
 
+class TrialSocket(TrialMessage, frozen=True, kw_only=True):
+    """A message went out or came in on a WebSocket, or it ended."""
+
+    number: int
+    """Of the exchange that opened it."""
+    session: str
+    what: str
+    """`sent`, `received` or `ended`."""
+    kind: str
+    """`text`, `binary` or `close`."""
+    body: str = ""
+    """The beginning of the message, or why it ended."""
+    body_bytes: int = 0
+    close_code: int = 0
+    """Of the end; 1006 without a close frame."""
+
+
 class TrialFailure(TrialMessage, frozen=True, kw_only=True):
     """A request got no complete valid reply, or must not be sent."""
 
@@ -134,6 +151,7 @@ TrialEvent = (
     TrialStarted
     | TrialRequest
     | TrialResponse
+    | TrialSocket
     | TrialFailure
     | TrialCheck
     | TrialException

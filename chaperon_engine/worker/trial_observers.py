@@ -22,6 +22,7 @@ from chaperon_engine.http.worker import HttpWorker
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import ExceptionGroup
 from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.net.headers import Headers
 from chaperon_engine.net.ports import Labels, RecorderPort
 from chaperon_engine.session.child import CURRENT_CHILD
 from chaperon_engine.session.log import LogBook
@@ -35,7 +36,9 @@ from chaperon_engine.worker.trial_events import (
     TrialMessage,
     TrialRequest,
     TrialResponse,
+    TrialSocket,
 )
+from chaperon_engine.worker.trial_sockets import ObservedWs
 
 if TYPE_CHECKING:
     from chaperon_engine.definition.resolved import ResolvedService
@@ -103,6 +106,37 @@ class Observer:
                     name.removesuffix("_us"): value
                     for name, value in response.timings._asdict().items()
                 },
+            )
+        )
+
+    def opened(self, number: int, headers: Headers) -> None:
+        """A WebSocket is open."""
+        self._emit(
+            TrialResponse(
+                at_s=self.at_s(),
+                number=number,
+                session=CURRENT_CHILD.get() or self.session,
+                status=101,
+                reason="Switching Protocols",
+                expected=True,
+                headers=[(visible(name), visible(value)) for name, value in headers.items()],
+            )
+        )
+
+    def socket(
+        self, number: int, what: str, kind: str, content: bytes, close_code: int = 0
+    ) -> None:
+        """A message went out or came in, or the socket ended."""
+        self._emit(
+            TrialSocket(
+                at_s=self.at_s(),
+                number=number,
+                session=CURRENT_CHILD.get() or self.session,
+                what=what,
+                kind=kind,
+                body=_beginning(content),
+                body_bytes=len(content),
+                close_code=close_code,
             )
         )
 
@@ -219,6 +253,7 @@ class ObservedHttp(HttpWorker):
     ) -> None:
         super().__init__(loop, recorder)
         self._observer = observer
+        self.network.beside["ws"] = ObservedWs(self.network, observer)
 
     def client(
         self,

@@ -21,6 +21,7 @@ from chaperon_engine.worker.trial_events import (
     TrialLog,
     TrialRequest,
     TrialResponse,
+    TrialSocket,
     TrialStarted,
 )
 
@@ -110,6 +111,42 @@ async def test_what_fails_is_told_and_the_verdict_is_not_well(
     assert not finished.ok
     assert finished.verdict.startswith("Not well: ")
     assert "\x1b" not in repr(events)
+
+
+async def test_the_messages_of_a_websocket_and_its_end_are_told(
+    target: RunningTarget, tmp_path: Path
+) -> None:
+    lines = (
+        "await session.ws_connect('/ws/echo', subprotocols=['v1'])",
+        "await session.ws_send('hello \\x1b')",
+        "await session.ws_recv()",
+        "await session.ws_close(code=4000)",
+        "await session.ws_connect('/nowhere')",
+    )
+    events = await told(write(tmp_path, target.url, "\n        ".join(lines)))
+    upgrade = next(
+        event for event in events if isinstance(event, TrialRequest) and event.url.startswith("ws:")
+    )
+    assert upgrade.url == target.url.replace("http", "ws") + "/ws/echo"
+    assert ("Sec-WebSocket-Protocol", "v1") in upgrade.headers
+    of_socket = [event for event in events if getattr(event, "number", 0) == upgrade.number][1:]
+    reply = of_socket[0]
+    assert isinstance(reply, TrialResponse)
+    assert reply.status == 101
+    shown = [
+        (event.what, event.kind, event.body, event.close_code)
+        for event in of_socket
+        if isinstance(event, TrialSocket)
+    ]
+    assert shown == [
+        ("sent", "text", "hello \\x1b", 0),
+        ("received", "text", "hello \\x1b", 0),
+        ("ended", "close", "", 1000),  # aiohttp answers so
+    ]
+    assert [event.code for event in events if isinstance(event, TrialFailure)] == ["ws_refused"]
+    texts = [show_event(event, width=80, color=False) for event in of_socket]
+    assert "  text  7 B" in texts[1]
+    assert "closed 1000" in texts[3]
 
 
 async def test_a_trial_that_takes_too_long_is_cut_off_with_a_verdict(

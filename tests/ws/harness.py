@@ -170,6 +170,19 @@ async def echoing(peer: Peer) -> None:
             peer.send(frame(payload, opcode))
 
 
+async def ran_to_the_end(bench: Bench) -> Ran:
+    """Run, and check that nothing is left of it on the loop."""
+    before = asyncio.all_tasks()
+    await bench.runner.run(now_ns())
+    names = ("_serve", "aiohttp", "websockets")
+    left = [
+        task for task in asyncio.all_tasks() - before if not any(n in repr(task) for n in names)
+    ]
+    assert not left, f"tasks are left: {left}"
+    await bench.http.close()
+    return bench.result()
+
+
 async def walk(url: str, steps: Step, *, raises: bool = True, **more: Any) -> Ran:
     """One session of these steps against a server; what they raise is raised here."""
     caught: list[BaseException] = []
@@ -188,15 +201,7 @@ async def walk(url: str, steps: Step, *, raises: bool = True, **more: Any) -> Ra
         for name, service in made.services.items()
     }
     bench = Bench(load_test(replace(made, services=services)))
-    before = asyncio.all_tasks()
-    await bench.runner.run(now_ns())
-    names = ("_serve", "aiohttp", "websockets")
-    left = [
-        task for task in asyncio.all_tasks() - before if not any(n in repr(task) for n in names)
-    ]
-    assert not left, f"tasks are left: {left}"
-    await bench.http.close()
-    ran = bench.result()
+    ran = await ran_to_the_end(bench)
     if caught and raises:
         raise caught[0]
     network = bench.http.network

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
 
-from chaperon_engine import Session
+from chaperon_engine import Scenario, Session, UserError, WebSocketAction
 from chaperon_engine.definition.model import Tls
 from chaperon_engine.errors import (
     ActionError,
@@ -20,7 +20,20 @@ from chaperon_engine.errors import (
     UpgradeRefused,
     UpgradeTimeout,
 )
-from tests.ws.harness import Peer, RawServer, accepted, echoing, frame, of_kind, serving, walk
+from chaperon_engine.worker.preflight import check_services
+from tests.session.family import scenario
+from tests.session.harness import Bench, load_test, population
+from tests.ws.harness import (
+    Peer,
+    RawServer,
+    accepted,
+    echoing,
+    frame,
+    of_kind,
+    ran_to_the_end,
+    serving,
+    walk,
+)
 
 
 async def stalling(peer: Peer) -> None:
@@ -276,3 +289,66 @@ async def test_messages_may_follow_the_upgrade_of_a_named_series() -> None:
         ran = await walk(url, steps)
     keys = [key for key in ran.series if key.kind.startswith("ws_")]
     assert {(key.name, key.url) for key in keys} == {("user feed", "")}
+
+
+async def test_a_service_may_have_a_websocket_url_and_is_reached_before_the_load() -> None:
+    async with serving(stalling) as url:
+        test = load_test(population(Scenario, services={"push": url}))
+        await check_services(test)
+    with pytest.raises(UserError, match=r"service push at ws://127\.0\.0\.1:\d+ cannot be reached"):
+        await check_services(test)
+
+
+async def test_a_socket_is_an_action_too() -> None:
+    async def steps(session: Session) -> None:
+        await session.run_action(WebSocketAction("connect", ["/"], {"name": "chat"}))
+        await session.run_action(WebSocketAction("send", ["hello"], {"name": "chat"}))
+        said = WebSocketAction("await_recv", ["hello"], {"name": "chat"})
+        assert await session.run_action(said) == "hello"
+        seen: list[object] = []
+        await session.ws_send(json={"n": 1}, name="chat")
+        await session.ws_recv(
+            name="chat", decode="json", with_result=lambda session, value: seen.append(value)
+        )
+        assert seen == [{"n": 1}]
+        await session.run_action(WebSocketAction("close", [], {"name": "chat"}))
+
+    async with serving(echoing) as url:
+        await walk(url, steps)
+
+
+async def test_teardown_is_not_measured_and_fresh_iterations_begin_without_sockets() -> None:
+    class Visit(Scenario):
+        async def run(self, session: Session) -> None:
+            await session.ws_connect("/")
+            await session.ws_send("measured")
+            await session.ws_await_recv("measured")
+
+        async def teardown(self, session: Session) -> None:
+            await session.ws_send("not measured")
+            await session.ws_await_recv("not measured")
+            await session.ws_connect("/other", name="late")
+
+    async with serving(echoing) as url:
+        made = population(Visit, url=url, fresh=True, iterations=3, sessions=2)
+        ran = await ran_to_the_end(Bench(load_test(made)))
+    assert ran.exceptions == []
+    assert of_kind(ran, "ws_connect").ok == of_kind(ran, "ws_close").ok == 6
+    assert of_kind(ran, "ws_send").ok == of_kind(ran, "ws_message").ok == 6
+
+
+async def test_a_socket_that_outlives_the_warm_up_is_recorded_in_both_phases() -> None:
+    async def steps(session: Session) -> None:
+        await session.ws_connect("/")
+        for _ in range(12):
+            await session.ws_send("x")
+            await session.ws_await_recv("x")
+            await session.delay(0.05)
+
+    async with serving(echoing) as url:
+        made = load_test(population(scenario(steps), url=url), warmup_s=0.3)
+        ran = await ran_to_the_end(Bench(made))
+    sent = {key.phase: delta.ok for key, delta in ran.series.items() if key.kind == "ws_send"}
+    assert set(sent) == {"", "warmup"}
+    assert sum(sent.values()) == 12
+    assert {key.phase for key in ran.series if key.kind == "ws_close"} == {""}

@@ -1,0 +1,114 @@
+"""Watches the WebSockets of a trial: upgrade, messages and end become events.
+
+Stands where a run has its WebSocket client, so that a run pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from chaperon_engine.errors import ActionError, InvalidRequest
+from chaperon_engine.net.headers import Headers
+from chaperon_engine.ws.matching import NOTHING
+from chaperon_engine.ws.opening import upgrade_fields
+from chaperon_engine.ws.options import DEFAULTS, ConnectOptions
+from chaperon_engine.ws.socket import Kind, WebSocket, encoded
+from chaperon_engine.ws.wire import TEXT
+from chaperon_engine.ws.worker import WsWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chaperon_engine.net.cookies import CookieJar
+    from chaperon_engine.net.network import Network
+    from chaperon_engine.worker.trial_observers import Observer
+    from chaperon_engine.ws.life import Waiting
+    from chaperon_engine.ws.matching import Message
+    from chaperon_engine.ws.series import SocketSeries
+    from chaperon_engine.ws.target import WsTarget
+
+
+class ObservedSocket(WebSocket):
+    """Shows every message and the end."""
+
+    __slots__ = ("number", "observer")
+
+    observer: Observer
+    number: int
+    """Of the exchange in which it was opened."""
+
+    async def send(
+        self, message: Any = NOTHING, *, type: Kind | None = None, json: Any = NOTHING
+    ) -> None:
+        kind, payload = encoded(message, type, json)
+        await super().send(message, type=type, json=json)
+        what = "text" if kind is TEXT else "binary"
+        self.observer.socket(self.number, "sent", what, payload)
+
+    def opened(self, subprotocol: str, compressed: bool) -> None:
+        super().opened(subprotocol, compressed)
+        self.observer.opened(self.number, self.headers or Headers([]))
+
+    def arrived(self, message: Message, size: int) -> None:
+        is_text = isinstance(message, str)
+        payload = message.encode() if isinstance(message, str) else message
+        what = "text" if is_text else "binary"
+        self.observer.socket(self.number, "received", what, payload)
+        super().arrived(message, size)
+
+    def _end(self, error: Callable[[], ActionError]) -> None:
+        super()._end(error)
+        words = self.close_reason or ("" if self.close_code != 1006 else str(error()))
+        self.observer.socket(self.number, "ended", "close", words.encode(), self.close_code or 0)
+
+
+class ObservedWs(WsWorker):
+    """Makes observed sockets, and shows how they are opened."""
+
+    def __init__(self, network: Network, observer: Observer) -> None:
+        super().__init__(network)
+        self._observer = observer
+        self._number = 0
+
+    async def connect(
+        self,
+        target: WsTarget,
+        path: str,
+        series: SocketSeries,
+        *,
+        cookies: CookieJar,
+        options: ConnectOptions = DEFAULTS,
+        waiting: Waiting | None = None,
+    ) -> WebSocket:
+        observer = self._observer
+        url = target.shown_origin + path
+        number = 0
+        try:
+            sent_path = target.path(path, options)
+            url = target.shown_origin + sent_path
+            fields = upgrade_fields(target, sent_path, cookies, options)
+            head = "\r\n".join(("GET", *(f"{name}: {value}" for name, value in fields)))
+            number = self._number = observer.request(target.name, "GET", url, head.encode())
+            socket = await super().connect(
+                target, path, series, cookies=cookies, options=options, waiting=waiting
+            )
+        except InvalidRequest as error:
+            number = number or observer.request(target.name, "GET", url)
+            observer.failure(number, "invalid", "scenario", error)
+            raise
+        except ActionError as error:
+            observer.failure(number, error.code, error.origin, error)
+            raise
+        except asyncio.CancelledError:
+            observer.failure(number, "cancelled", "scenario", "the call was cancelled")
+            raise
+        return socket
+
+    def make(
+        self, target: WsTarget, path: str, series: SocketSeries, options: ConnectOptions
+    ) -> WebSocket:
+        socket = ObservedSocket(self, target, path, series, options)
+        socket.observer = self._observer
+        socket.number = self._number
+        return socket
