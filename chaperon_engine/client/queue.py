@@ -86,8 +86,8 @@ class QueuedTest(msgspec.Struct, frozen=True, kw_only=True):
     test: str | dict[str, Any]
     """`file.py`, `file.py:LoadTest`, a data file, or the data itself."""
     options: dict[str, Any] = {}
-    """`tag config output export sessions duration iterations shared_iterations warmup workers
-    seed max_time`; see docs/serve.md."""
+    """`tag config output export metrics sessions duration iterations shared_iterations warmup
+    workers seed max_time`; see docs/serve.md."""
 
 
 class QueueUnavailable(UserError):

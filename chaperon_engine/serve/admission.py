@@ -125,6 +125,7 @@ class Admission:
             workers=options.workers,
             seed=options.seed,
             tag=options.tag,
+            metrics=options.metrics,
             exports=exports,
             detach=True,
             max_time_s=options.max_time_s,

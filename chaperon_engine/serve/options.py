@@ -73,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""
     """A path below the results folder."""
     export: list[str] = []
+    metrics: list[str] | None = None
     sessions: dict[str, int] = {}
     duration_s: float | None = None
     iterations: int | None = None
@@ -95,6 +96,8 @@ class RawOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the export goes, below the results folder; a folder when it ends in `/`."""
     export: str | list[str] | None = None
     """One format or several: csv, json, timeline."""
+    metrics: str | list[str] | None = None
+    """Kinds, actions, methods or names of the metrics to keep; the others cost nothing."""
     sessions: int | str | dict[str, int | str] | None = None
     """Of the only population, or by population."""
     duration: float | str | None = None
@@ -124,6 +127,7 @@ def read_options(raw: dict[str, Any]) -> Options:
             config=given.config or {},
             output=_output(given.output),
             export=_exports(given),
+            metrics=[given.metrics] if isinstance(given.metrics, str) else given.metrics,
             sessions=_sessions(given.sessions),
             duration_s=_time(given.duration, "duration"),
             iterations=_number(given.iterations, "iterations"),

@@ -100,8 +100,8 @@ class Api:
         await self.server.stop()
 
     async def post(self, test: Any, **options: Any) -> Reply:
-        """Ask for one test."""
-        body = {"load_tests": [{"test": test, "options": options}]}
+        """Ask for one test, on one worker."""
+        body = {"load_tests": [{"test": test, "options": {"workers": 1, **options}}]}
         return await self("POST", "/load_tests", json=body)
 
     async def entry(self, id: str) -> dict[str, Any]:
@@ -200,6 +200,16 @@ async def start(folder: Path) -> AsyncIterator[StartServer]:
 async def api(start: StartServer) -> Api:
     """A client of a server in this process."""
     return await start()
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is queued comes any further than to its start."""
+
+    async def launch(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("chaperon_engine.serve.keeper.launch", launch)
 
 
 @dataclass

@@ -16,6 +16,8 @@ from chaperon_engine.serve.targets import AllowedTargets
 from chaperon_engine.version import __version__
 from tests.serve.conftest import TOKEN, Api, StartServer
 
+pytestmark = pytest.mark.usefixtures("idle")
+
 NOBODY = str(uuid.UUID(int=1))
 
 
@@ -155,39 +157,31 @@ async def test_no_place_of_a_request_may_aim_anywhere(api: Api, place: str) -> N
     assert "--allow-target" in reply.error
 
 
-@pytest.mark.parametrize("place", ["services", "population", "own key"])
 async def test_loopback_own_services_and_what_the_operator_allows_may_be_aimed_at(
-    start: StartServer, place: str
+    start: StartServer,
 ) -> None:
     api = await start(targets=AllowedTargets(["*.staging.example"]))
-    await hold(api)
     for test, url in [
         ("short.py:Quick", "http://127.0.0.1:9"),
         ("short.py:Quick", "https://a.staging.example/api"),
         ("short.py:Remote", "http://service.example:8080/other"),
     ]:
-        reply = await api.post(test, config=aim(place, url))
+        reply = await api.post(test, config=aim("population", url))
         assert reply.status == 200, reply.body
-    reply = await api.post("short.py:Quick", config=aim(place, "http://service.example:8080"))
+    reply = await api.post(
+        "short.py:Quick", config=aim("population", "http://service.example:8080")
+    )
     assert reply.status == 400, "the services of one file are not those of another"
     await api("DELETE", "/load_tests")
-
-
-async def hold(api: Api) -> str:
-    """Keep the queue busy, so that what comes next waits."""
-    id = (await api.post("short.py:Long")).json()["scheduled"][0]
-    assert isinstance(id, str)
-    return id
 
 
 async def test_load_tests_as_data_are_taken_with_services_that_are_allowed(
     api: Api, target: str
 ) -> None:
-    await hold(api)
     data = {"name": "Told", "services": {"t": target}, "scenarios": ["short.py:Get"]}
     ids = (await api.post(data, tag="data")).json()["scheduled"]
     entry = await api.entry(ids[0])
-    assert (entry["name"], entry["tag"], entry["state"]) == ("Told", "data", "queued")
+    assert (entry["name"], entry["tag"], entry["state"]) == ("Told", "data", "running")
     for wrong, words in [
         ({**data, "services": {"t": "http://service.example"}}, "test.services.t is"),
         ({**data, "default_config": {"services": {"t": "http://e.example"}}}, "default_config"),
@@ -204,7 +198,6 @@ async def test_load_tests_as_data_are_taken_with_services_that_are_allowed(
 
 
 async def test_data_files_of_the_folder_are_load_tests_too(api: Api, folder: Path) -> None:
-    await hold(api)
     (folder / "told.toml").write_text(
         'services = {t = "http://service.example"}\nscenarios = ["short.py:Get"]\n'
     )
@@ -218,7 +211,7 @@ async def test_data_files_of_the_folder_are_load_tests_too(api: Api, folder: Pat
 
 
 async def test_queued_tests_are_listed_moved_and_cancelled(api: Api) -> None:
-    running = await hold(api)
+    running = (await api.post("short.py:Long")).json()["scheduled"][0]
     ids = []
     for tag in ("a", "b", "c"):
         ids += (await api.post("short.py:Quick", tag=tag)).json()["scheduled"]

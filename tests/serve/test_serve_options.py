@@ -30,6 +30,8 @@ def test_options_are_read_as_people_write_them() -> None:
     )  # fmt: skip
     assert read_options({}) == Options()
     assert read_options({"output": "x/"}).export == ["csv"]
+    assert read_options({"metrics": "get"}).metrics == ["get"]
+    assert read_options({"metrics": ["get", "call"]}).metrics == ["get", "call"]
     assert read_options({"sessions": {"a": 2, "b": "3"}}).sessions == {"a": 2, "b": 3}
 
 
@@ -95,6 +97,7 @@ def install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
 
 
+@pytest.mark.usefixtures("idle")
 async def test_an_installed_parser_decides_what_is_queued(
     start: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
