@@ -40,11 +40,13 @@ class LaunchScreen(Screen[None]):
                 tooltip="Start the run (Enter in a field does the same)"),
         Binding("ctrl+t", "try", "Try", id="launch.try",
                 tooltip="Run one session once and show every exchange"),
-        Binding("ctrl+d", "defaults", "Defaults", id="launch.defaults",
+        # A text field has this key too (delete to the right): without priority it would never act.
+        Binding("ctrl+d", "defaults", "Defaults", id="launch.defaults", priority=True,
                 tooltip="Forget the remembered values and show those of the plan"),
         Binding("escape", "app.pop_screen", "Back", id="launch.back", tooltip="Back to the menu"),
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Previous field", show=False),
+        # The box around the fields would scroll instead.
+        Binding("down", "app.focus_next", "Next field", show=False, priority=True),
+        Binding("up", "app.focus_previous", "Previous field", show=False, priority=True),
     ]  # fmt: skip
 
     def __init__(self, request: LaunchRequest, plan: Plan | None = None, *, target: str = ""):

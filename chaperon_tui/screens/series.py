@@ -12,7 +12,7 @@ from textual.widgets import Footer
 
 from chaperon_engine import ChaperonError, SeriesDetail
 from chaperon_tui.raster.cells import Row
-from chaperon_tui.state.charts import histogram_bars, spectrum_chart
+from chaperon_tui.state.charts import histogram_bars, histogram_gap, spectrum_chart
 from chaperon_tui.state.details import detail_rows, distribution_words, outcome_rows
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.widgets.bars import HealthBar
@@ -30,6 +30,8 @@ class SeriesScreen(Screen[None]):
     """Asks its source once a second until the figures are final."""
 
     CSS_PATH = "series.tcss"
+    AUTO_FOCUS = ""
+    """On a small screen the panel with the focus is the one that is seen: begin with the first."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("z", "zoom", "Zoom", id="series.zoom",
                 tooltip="One panel over the whole screen, or all panels"),
@@ -83,7 +85,8 @@ class SeriesScreen(Screen[None]):
         self._detail = detail
         what = distribution_words(detail.row.key)
         self.query_one("#spectrum", Panel).set_note(f"{what} by percentile")
-        self.query_one("#histogram", Panel).set_note(f"how many by {what}")
+        missing = histogram_gap(detail)
+        self.query_one("#histogram", Panel).set_note(f"how many by {what}{missing}")
         self.query_one("#head", Rows).show(detail_rows(detail))
         self.query_one("#outcomes", Rows).show(outcome_rows(detail))
         bars = self.query_one("#bars", Drawing)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from chaperon_engine import ChaperonError, Report, ReportMetric, SeriesDetail, SeriesRow
 from chaperon_tui.state.details import detail_of, detail_of_row
 from chaperon_tui.state.figures import HealthLine, health_line
@@ -36,11 +38,15 @@ class SeriesSource(Protocol):
 
 
 class LiveSeries:
-    """A series of a run that is watched; from its report when its engine has left."""
+    """A series of a run that is watched; from its report when its engine has left.
+
+    The engine answers nothing after the end, so its last histogram may lack what came then.
+    """
 
     def __init__(self, live: LiveScreen, row: SeriesRow):
         self._live = live
         self._row = row
+        self._histogram: list[tuple[int | float, int]] = []
 
     @property
     def is_held(self) -> bool:
@@ -55,13 +61,16 @@ class LiveSeries:
 
     async def read(self) -> SeriesDetail | None:
         try:
-            return await self._live.client.series(self._row.id)
+            detail = await self._live.client.series(self._row.id)
         except (ChaperonError, OSError):
             report = self._live.report
             found = detail_of_row(report, self._row) if report is not None else None
             if found is None:
                 raise
-            return found
+            return msgspec.structs.replace(found, histogram=self._histogram)
+        if detail is not None:
+            self._histogram = detail.histogram
+        return detail
 
 
 class ReportSeries:

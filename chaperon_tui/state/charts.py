@@ -205,6 +205,12 @@ def _nothing(detail: SeriesDetail) -> list[Row]:
     return [((text, "dim"),)]
 
 
+def histogram_gap(detail: SeriesDetail) -> str:
+    """What follows in the note of the histogram when it lacks the last values of the run."""
+    missing = detail.row.latency.count - sum(count for _, count in detail.histogram)
+    return f" · without the last {show_count(missing)}" if detail.histogram and missing > 0 else ""
+
+
 def histogram_bars(detail: SeriesDetail, width: int) -> list[Row]:
     """Bars over the rows of the heatmap that hold something."""
     used = [index for index, (_, count) in enumerate(detail.histogram) if count]

@@ -82,7 +82,7 @@ def _figures(row: SeriesRow) -> Row:
         return ()
     figures: list[Cell] = []
     for label, value in percentile_pairs(row.latency, row.key.unit):
-        figures += [(f"{label} ", "dim"), (value, "value"), ("  ", "")]
+        figures += [(f"{label} ", "dim"), (value, "value"), (" ", "")]
     return tuple(figures)
 
 

@@ -65,6 +65,8 @@ class HealthBar(Painted):
         line = self._source()
         note = f" {line.note} " if line.note else ""
         if line.verdict == "good":
+            if text_width(f" {line.text}") + text_width(note) > width:
+                note = ""
             room = width - text_width(note)
             return [fit(((pad(f" {line.text}", room), "good"), (note, "dim")), width)]
         rows = wrap_row(((f" {line.text}", line.verdict),), width, 3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-import msgspec
 import pytest
 from textual.widgets import Input
 
@@ -479,11 +478,13 @@ async def test_the_detail_of_a_series_is_final_when_the_run_has_ended(tmp_path, 
         await driver.press("enter")
         await driver.until_screen("SeriesScreen")
         await driver.until_text("99.9")
-        last = canned.detail()
-        last = msgspec.structs.replace(last, statuses={200: 987_654})
-        driver.run.detail = last
+        assert "412k requests" not in driver.text()
+        driver.run.is_gone = True
         await driver.send(state="finished", elapsed_s=60.0)
-        await driver.until_text("988k")
+        await driver.until_text("412k requests")
+        assert "≥ 1 ms" in driver.text()
+        assert "without the last" in driver.text()
+        await driver.pilot.pause(0.1)
         asked = driver.run.details_asked
         await driver.pilot.pause(0.2)
         assert driver.run.details_asked == asked
@@ -546,3 +547,24 @@ async def test_very_large_numbers_keep_their_columns(tmp_path, size, workers):
             assert not re.search(r"\de[+-]?\d|[\d.]…[ │]", text.partition("Series")[2]), text
         await driver.press("5", "end")
         await driver.until_text(f"›{workers - 1:4} running")
+
+
+async def test_defaults_come_back_by_a_key_while_a_field_has_the_focus(tmp_path):
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
+        await driver.open_form()
+        await driver.press("end", "x")
+        await driver.until_text("7070x")
+        await driver.until_text("Defaults")
+        await driver.press("ctrl+d")
+        await driver.until(lambda: "7070x" not in driver.text() and "7070" in driver.text())
+
+
+async def test_arrow_keys_go_from_field_to_field_in_a_form_that_scrolls(tmp_path):
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
+        await driver.open_form()
+        fields = [field.name for field in driver.app.screen.query(Input)]
+        for name in fields[1:]:
+            await driver.press("down")
+            assert driver.app.focused.name == name
+        await driver.press("up")
+        assert driver.app.focused.name == fields[-2]
