@@ -176,3 +176,47 @@ def test_the_fan_out_delivers_everything_once_and_in_order(target: Target) -> No
     answers = series(report, "ws_message", session="publisher")
     assert answers.count == 40
     assert report.totals.requests == target.requests("/channel/{name:.+}", "PUT")
+
+
+CARELESS = """
+from fanout import LoadTest, Population, Publisher, Service, Session, Subscriber
+
+
+class Careless(Publisher):
+    async def publish(self, session: Session, **message: int) -> None:
+        number = message.get("number")
+        if number == 3:
+            return
+        if number in (1, 2):
+            message["number"] = 3 - number
+        await super().publish(session, **message)
+        if number == 4:
+            await super().publish(session, **message)
+
+
+class CarelessTest(LoadTest):
+    services = {"firehose": Service("http://h")}
+    scenarios = [Population(Subscriber, sessions=5), Population(Careless)]
+    default_config = {
+        "config": {
+            "channel": "/channel/careless",
+            "present": "/channel/careless-present",
+            "subscribers": 5,
+            "messages": 10,
+            "pause": 0,
+        }
+    }
+"""
+
+
+def test_the_fan_out_notices_what_is_lost_doubled_and_out_of_order(
+    tmp_path: Path, target: Target
+) -> None:
+    (tmp_path / "fanout.py").write_text((SCENARIOS / "fanout.py").read_text())
+    (tmp_path / "careless.py").write_text(CARELESS)
+    report = chaperon_engine.run(
+        tmp_path / "careless.py", set=[f"base_url={target.url}"], workers=2, pin=False
+    )
+    values = {metric.name: metric.value for metric in report.metrics if metric.kind == "counter"}
+    assert values == {"delivered": 45, "lost": 5, "duplicated": 5, "out of order": 5}
+    assert [(check.passed, check.failed) for check in report.checks] == [(0, 5)] * 3
