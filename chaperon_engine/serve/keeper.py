@@ -241,6 +241,11 @@ class QueueKeeper:
             else:
                 _log.info("found %s again, run %s", item.id, directory.id)
                 return await self._follow(item, client)
+        if directory.state() == "killed" and not directory.lock.exists():
+            directory.delete()  # Its engine was never started.
+            self._line.put_back()
+            self._keep()
+            return
         item.run_id = directory.id
         await self._end_by_files(item, directory, reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from chaperon_engine.client import load_report
+from chaperon_engine.client import describe, load_report
+from chaperon_engine.client.launching import _prepare
 from chaperon_engine.client.queue import QueueEntry
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
@@ -106,10 +108,13 @@ async def test_ending_the_run_with_the_server_is_an_option(start: StartServer) -
     assert load_report(run_id).run.status == "stopped"
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 async def test_a_test_that_never_began_is_the_next_again(
-    start: StartServer, home: Path, folder: Path
+    start: StartServer, home: Path, folder: Path, prepared: bool
 ) -> None:
-    request = LaunchRequest(file=str(folder / "short.py"), name="Quick", detach=True, seed=1)
+    request = LaunchRequest(
+        file=str(folder / "short.py"), name="Quick", detach=True, seed=1, workers=1
+    )
     item = Item(
         id="00000000-0000-0000-0000-000000000001", name="Quick", request=request,
         submitted_at="2026-11-21T20:00:00+00:00", started_at="2026-11-21T20:00:01+00:00",
@@ -117,8 +122,13 @@ async def test_a_test_that_never_began_is_the_next_again(
     (home / "queue").mkdir(parents=True, mode=0o700)
     home.chmod(0o700)
     QueueStore(home / "queue").save(Line(running=item))
+    if prepared:
+        # As when a server is killed just before it starts the engine.
+        directory = _prepare(request, await describe(request))
+        os.utime(directory.path, (0, 0))
     api = await start()
     entry = await api.until(item.id, "finished")
+    assert len(list((home / "runs").iterdir())) == 1
     assert load_report(entry["run_id"]).totals.requests == 1
 
 
