@@ -277,3 +277,16 @@ async def test_a_disk_that_is_full_leaves_the_queue_as_it_was(
     assert reply.status == 503
     assert "No space left" in reply.error
     assert (await api("GET", "/load_tests")).json()["scheduled"] == []
+
+
+async def test_an_export_over_the_network_goes_where_the_operator_says_and_nowhere_else(
+    start: StartServer, home: Path
+) -> None:
+    where = "http://127.0.0.1:8086/load"
+    api = await start(exports={"influxdb": where})
+    id = (await api.post("short.py:Quick", export=["influxdb", "csv"])).json()["scheduled"][0]
+    kept = json.loads((home / "queue/queue.json").read_text())["queue"]["running"]
+    assert (kept["id"], kept["request"]["exports"]) == (id, {"influxdb": where, "csv": ""})
+    for options in ({"export": "influxdb", "output": "x.csv"}, {"export": f"influxdb={where}"}):
+        assert (await api.post("short.py:Quick", **options)).status == 400
+    await api("DELETE", "/load_tests")
