@@ -12,11 +12,11 @@ from textual.widgets import Footer
 
 from chaperon_engine import ChaperonError, SeriesDetail
 from chaperon_tui.raster.cells import Row
-from chaperon_tui.state.charts import histogram_bars, histogram_gap, spectrum_chart
+from chaperon_tui.state.charts import histogram_bars, histogram_words, spectrum_chart
 from chaperon_tui.state.details import detail_rows, distribution_words, outcome_rows
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.widgets.bars import HealthBar
-from chaperon_tui.widgets.board import Board, Panel
+from chaperon_tui.widgets.board import Board, Panel, has_room
 from chaperon_tui.widgets.painted import Painted
 from chaperon_tui.widgets.rows import Drawing, Rows
 
@@ -85,8 +85,7 @@ class SeriesScreen(Screen[None]):
         self._detail = detail
         what = distribution_words(detail.row.key)
         self.query_one("#spectrum", Panel).set_note(f"{what} by percentile")
-        missing = histogram_gap(detail)
-        self.query_one("#histogram", Panel).set_note(f"how many by {what}{missing}")
+        self.query_one("#histogram", Panel).set_note(histogram_words(detail, what))
         self.query_one("#head", Rows).show(detail_rows(detail))
         self.query_one("#outcomes", Rows).show(outcome_rows(detail))
         bars = self.query_one("#bars", Drawing)
@@ -103,6 +102,10 @@ class SeriesScreen(Screen[None]):
     def action_panel(self, number: int) -> None:
         """Bring a panel to the front."""
         self.query_one("#board", Board).select(number)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Zoom needs several panels."""
+        return has_room(self) if action == "zoom" else True
 
     def action_zoom(self) -> None:
         """One panel or all."""

@@ -205,10 +205,12 @@ def _nothing(detail: SeriesDetail) -> list[Row]:
     return [((text, "dim"),)]
 
 
-def histogram_gap(detail: SeriesDetail) -> str:
-    """What follows in the note of the histogram when it lacks the last values of the run."""
+def histogram_words(detail: SeriesDetail, what: str) -> str:
+    """The note of the histogram of `what`: whether it lacks the last values of the run."""
     missing = detail.row.latency.count - sum(count for _, count in detail.histogram)
-    return f" · without the last {show_count(missing)}" if detail.histogram and missing > 0 else ""
+    if detail.histogram and missing > 0:
+        return f"{what} · last {show_count(missing)} missing"
+    return f"how many by {what}"
 
 
 def histogram_bars(detail: SeriesDetail, width: int) -> list[Row]:

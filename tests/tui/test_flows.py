@@ -483,7 +483,7 @@ async def test_the_detail_of_a_series_is_final_when_the_run_has_ended(tmp_path, 
         await driver.send(state="finished", elapsed_s=60.0)
         await driver.until_text("412k requests")
         assert "≥ 1 ms" in driver.text()
-        assert "without the last" in driver.text()
+        assert "missing" in driver.text()
         await driver.pilot.pause(0.1)
         asked = driver.run.details_asked
         await driver.pilot.pause(0.2)
