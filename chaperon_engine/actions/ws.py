@@ -16,7 +16,7 @@ from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.net.url import Fields
 from chaperon_engine.text import visible
 from chaperon_engine.units import Duration, byte_size, count, seconds
-from chaperon_engine.ws.options import DEFAULTS, ConnectOptions
+from chaperon_engine.ws.options import ConnectOptions
 
 if TYPE_CHECKING:
     from chaperon_engine.session import Session
@@ -51,17 +51,18 @@ def options_of(given: ConnectKeywords, service: ResolvedService, *, joined: bool
     compression = given.compression
     if not (compression is None or isinstance(compression, bool)):
         raise InvalidRequest("compression must be True or False")
+    interval_s = _seconds(given.ping_interval, "ping_interval")
     ping_timeout_s = _seconds(given.ping_timeout, "ping_timeout")
     return ConnectOptions(
         params=given.params,
         headers=given.headers,
         subprotocols=tuple(given.subprotocols),
-        compression=DEFAULTS.compression if compression is None else compression,
+        compression=service.ws_compression if compression is None else compression,
         timeout_s=_seconds(given.timeout, "timeout"),
-        ping_interval_s=_seconds(given.ping_interval, "ping_interval"),
-        ping_timeout_s=DEFAULTS.ping_timeout_s if ping_timeout_s is None else ping_timeout_s,
-        max_message_bytes=_size(given.max_message_bytes, DEFAULTS.max_message_bytes),
-        max_queue=_count(given.max_queue, "max_queue", DEFAULTS.max_queue),
+        ping_interval_s=service.ws_ping_interval_s if interval_s is None else interval_s,
+        ping_timeout_s=service.ws_ping_timeout_s if ping_timeout_s is None else ping_timeout_s,
+        max_message_bytes=_size(given.max_message_bytes, service.ws_max_message_bytes),
+        max_queue=_count(given.max_queue, "max_queue", service.ws_max_queue),
         joined=joined,
     )
 

@@ -91,6 +91,16 @@ class Service:
     """Largest body after decoding gzip, deflate, br or zstd; built-in 64 MiB."""
     max_redirects: int | None = field(default=None, kw_only=True)
     """Redirect hops that are followed; built-in 10. Zero follows none."""
+    ws_compression: bool | None = field(default=None, kw_only=True)
+    """Offer permessage-deflate for WebSockets; built-in False."""
+    ws_ping_interval: Duration | None = field(default=None, kw_only=True)
+    """Between own pings on WebSockets; built-in: none are sent."""
+    ws_ping_timeout: Duration | None = field(default=None, kw_only=True)
+    """For the pong to an own ping; built-in 20 s."""
+    ws_max_message_bytes: int | str | None = field(default=None, kw_only=True)
+    """Largest message of a WebSocket, inflated; built-in 16 MiB."""
+    ws_max_queue: int | None = field(default=None, kw_only=True)
+    """Messages that may wait unread on a WebSocket; built-in 1024."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,12 @@ class ResolvedService:
     max_body_bytes: int = 64 * 1024 * 1024
     max_decoded_bytes: int = 64 * 1024 * 1024
     max_redirects: int = 10
+    ws_compression: bool = False
+    ws_ping_interval_s: float | None = None
+    """None: no own pings."""
+    ws_ping_timeout_s: float = 20.0
+    ws_max_message_bytes: int = 16 * 1024 * 1024
+    ws_max_queue: int = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,6 +85,11 @@ class Endpoint:
                     "max_body_bytes",
                     "max_decoded_bytes",
                     "max_redirects",
+                    "ws_compression",
+                    "ws_ping_interval_s",
+                    "ws_ping_timeout_s",
+                    "ws_max_message_bytes",
+                    "ws_max_queue",
                 )
             },
             name=str(address),

@@ -93,6 +93,8 @@ def test_built_in_values_stand_where_nothing_is_said(bench: Workbench) -> None:
         30.0,
     )
     assert (service.max_connections, service.pool, service.max_redirects) == (6, "session", 10)
+    assert (service.ws_compression, service.ws_ping_interval_s) == (False, None)
+    assert (service.ws_max_message_bytes, service.ws_max_queue) == (16 * 1024 * 1024, 1024)
     assert (service.max_body_bytes, service.max_header_bytes) == (64 * 2**20, 64 * 2**10)
     assert (service.tls, service.headers, service.bearer) == (Tls(), {}, None)
 
@@ -113,7 +115,9 @@ def test_every_setting_of_a_service_arrives_typed(bench: Workbench) -> None:
             "https://h", headers={"X-A": "1"}, basic_auth=("ann", "pw"), tls=Tls(ca_file="ca.pem"),
             timeout="1m", connect_timeout="2s", tls_timeout=3, first_byte_timeout="4s",
             max_connections=7, pool="worker", max_header_bytes="8KiB", max_headers=9,
-            max_body_bytes=10, max_decoded_bytes="11kB", max_redirects=0)}
+            max_body_bytes=10, max_decoded_bytes="11kB", max_redirects=0,
+            ws_compression=True, ws_ping_interval="5s", ws_ping_timeout=2,
+            ws_max_message_bytes="1kB", ws_max_queue=3)}
         scenarios = [Buy]
         """,
         overrides=["insecure=true", "tls.server_name=name", "http.max_headers=12"],
@@ -124,6 +128,9 @@ def test_every_setting_of_a_service_arrives_typed(bench: Workbench) -> None:
     assert (service.first_byte_timeout_s, service.max_connections, service.pool) == (4, 7, "worker")
     assert (service.max_header_bytes, service.max_headers, service.max_body_bytes) == (8192, 12, 10)
     assert (service.max_decoded_bytes, service.max_redirects) == (11_000, 0)
+    assert (service.ws_compression, service.ws_ping_interval_s) == (True, 5)
+    assert (service.ws_ping_timeout_s, service.ws_max_message_bytes) == (2, 1_000)
+    assert service.ws_max_queue == 3
     assert (service.basic_auth, service.headers) == (("ann", "pw"), {"X-A": "1"})
 
 
@@ -214,7 +221,8 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
      "unknown setting 'zzz' of services.shop in default_config of T; known are base_url, headers, "
      "basic_auth, bearer, tls, timeout, connect_timeout, tls_timeout, first_byte_timeout, "
      "max_connections, pool, max_header_bytes, max_headers, max_body_bytes, max_decoded_bytes, "
-     "max_redirects and insecure"),
+     "max_redirects, ws_compression, ws_ping_interval, ws_ping_timeout, ws_max_message_bytes and 2 "
+     "more"),
     (ONE + "scenarios = [Population(Buy, config={'max_series': 5})]", {},
      "max_series in the config of population 'Buy' holds for the whole load test; put it into "
      "default_config"),
