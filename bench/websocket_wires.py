@@ -52,7 +52,7 @@ class _Wire(asyncio.Protocol):
     def answered(self, head: bytes) -> None:
         self.reply = Headers(parse_head(head))
         self.is_upgraded = True
-        self.socket.opened("", False)
+        self.socket.opened("", False, self.write)
         self.done.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:

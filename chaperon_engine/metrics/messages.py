@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from chaperon_engine.metrics.histogram import EXACT_BELOW_US
 from chaperon_engine.metrics.model import COUNTED_KINDS, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.series import TimedSeries
 
@@ -16,10 +15,13 @@ from chaperon_engine.metrics.series import TimedSeries
 class MessageSeries(TimedSeries):
     """One of the kinds whose names begin with `ws_` in one worker."""
 
-    __slots__ = ("_is_counted", "_statuses", "bytes_in", "bytes_out", "count")
+    __slots__ = ("_is_counted", "_statuses", "bytes_in", "bytes_out", "count", "exact")
 
     def __init__(self, key: SeriesKey, number: int) -> None:
         super().__init__(key, number)
+        self.exact = self._expected.exact
+        """Of the histogram: durations below `EXACT_BELOW_US` us are counted here by who has them,
+        because a call would cost more than the counting."""
         self._is_counted = key.kind in COUNTED_KINDS
         self._statuses: defaultdict[int, int] = defaultdict(int)
         self.count = 0
@@ -27,23 +29,6 @@ class MessageSeries(TimedSeries):
         self.bytes_in = 0
         """Payload since the last take."""
         self.bytes_out = 0
-
-    def sent(self, elapsed_ns: int, size: int) -> None:
-        """A message of `size` bytes was handed to the connection, which took this long."""
-        self.bytes_out += size
-        value = elapsed_ns // 1000
-        if 0 <= value < EXACT_BELOW_US:
-            self._expected.exact[value] += 1
-        else:
-            self._expected.record(value)
-
-    def record_ns(self, elapsed_ns: int) -> None:
-        """Something took this long and succeeded."""
-        value = elapsed_ns // 1000
-        if 0 <= value < EXACT_BELOW_US:
-            self._expected.exact[value] += 1
-        else:
-            self._expected.record(value)
 
     def ended(self, elapsed_ns: int, status: int) -> None:
         """Something ended after this long with the status of a reply, or a close code."""
@@ -76,7 +61,7 @@ class MessageSeries(TimedSeries):
 
 
 class _NullMessages(MessageSeries):
-    """Records nothing."""
+    """Records nothing that is ever taken."""
 
     __slots__ = ()
 
@@ -87,9 +72,6 @@ class _NullMessages(MessageSeries):
         pass
 
     def failed(self, elapsed_ns: int, code: str) -> None:
-        pass
-
-    def sent(self, elapsed_ns: int, size: int) -> None:
         pass
 
     def ended(self, elapsed_ns: int, status: int) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chaperon_engine.net.cookies import CookieJar
     from chaperon_engine.net.network import Network
     from chaperon_engine.worker.trial_observers import Observer
-    from chaperon_engine.ws.life import Waiting
+    from chaperon_engine.ws.life import Transmit, Waiting
     from chaperon_engine.ws.matching import Message
     from chaperon_engine.ws.series import SocketSeries
     from chaperon_engine.ws.target import WsTarget
@@ -46,8 +46,8 @@ class ObservedSocket(WebSocket):
         what = "text" if kind is TEXT else "binary"
         self.observer.socket(self.number, "sent", what, payload)
 
-    def opened(self, subprotocol: str, compressed: bool) -> None:
-        super().opened(subprotocol, compressed)
+    def opened(self, subprotocol: str, compressed: bool, transmit: Transmit) -> None:
+        super().opened(subprotocol, compressed, transmit)
         self.observer.opened(self.number, self.headers or Headers([]))
 
     def arrived(self, message: Message, size: int) -> None:

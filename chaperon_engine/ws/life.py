@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chaperon_engine.clock import now_ns
 from chaperon_engine.errors import (
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from chaperon_engine.ws.wire import Wire
     from chaperon_engine.ws.worker import WsWorker
 
-Waiting = Callable[["asyncio.Future[None]"], Awaitable[None]]
+Arrival = tuple[Message, int, int]
+"""A message, its size on the wire, and when it arrived."""
+Waiting = Callable[["asyncio.Future[Arrival]"], Awaitable[Arrival]]
+Transmit = Callable[[Any, bytes], Any]
+"""Takes frame type and payload."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
 """For the answer to a closing handshake."""
@@ -53,8 +57,8 @@ class SocketLife:
     __slots__ = (
         "_begun_ns", "_close_deadline_ns", "_closed", "_deadline_ns", "_error", "_limits",
         "_next_ping_ns", "_ping", "_ping_sent_ns", "_queue", "_queued_bytes", "_resumed",
-        "_sent_ns", "_state", "_waiter", "_wire", "close_code", "close_reason", "compressed",
-        "is_paused", "path", "phases", "series", "subprotocol", "target", "waiting", "worker",
+        "_sent_ns", "_state", "_transmit", "_waiter", "_wire", "close_code", "close_reason",
+        "compressed", "is_paused", "path", "phases", "series", "subprotocol", "target", "waiting", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -88,10 +92,13 @@ class SocketLife:
         self._state = CONNECTING
         self._error: Callable[[], ActionError] | None = None
         """Makes the error that every use of this socket raises after its end."""
-        self._queue: deque[tuple[Message, int, int]] = deque()
+        self._queue: deque[Arrival] = deque()
         """Unread messages with their size on the wire and the time of their arrival."""
         self._queued_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Arrival] | None = None
+        """Of the receive that waits; it gets the next message, past the queue."""
+        self._transmit: Transmit | None = None
+        """Sends a message; None unless the socket is open."""
         self._deadline_ns = 0
         self._resumed: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -168,15 +175,16 @@ class SocketLife:
     def _end(self, error: Callable[[], ActionError]) -> None:
         """No further message; who waits is told."""
         self._state = CLOSED
+        self._transmit = None
         self._error = error
         if self.close_code is None:
             self.close_code = _ABNORMAL
-        for future in (self._waiter, self._resumed, self._closed):
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error())
+        for future in (self._resumed, self._closed):
             if future is not None and not future.done():
-                if future is self._waiter:
-                    future.set_exception(error())
-                else:
-                    future.set_result(None)
+                future.set_result(None)
         self._waiter = self._resumed = None
 
     def _refusal(self) -> ActionError:
@@ -191,9 +199,10 @@ class SocketLife:
         self._wire = wire
         self.worker.sockets.add(self)
 
-    def opened(self, subprotocol: str, compressed: bool) -> None:
+    def opened(self, subprotocol: str, compressed: bool, transmit: Transmit) -> None:
         """The upgrade is accepted; messages may follow at once."""
         self._state = OPEN
+        self._transmit = transmit
         self.subprotocol = subprotocol
         self.compressed = compressed
         interval_s = self._limits.ping_interval_s
@@ -210,15 +219,15 @@ class SocketLife:
         series = self.series.ws_message
         series.count += 1
         series.bytes_in += size
-        queue = self._queue
-        queue.append((message, size, arrived_ns))
-        self._queued_bytes += size
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result((message, size, arrived_ns))
                 return
+        queue = self._queue
+        queue.append((message, size, arrived_ns))
+        self._queued_bytes += size
         if len(queue) > self._limits.max_queue:
             limit = f"{self._limits.max_queue} messages"
         elif self._queued_bytes > MAX_QUEUE_BYTES:
@@ -247,6 +256,7 @@ class SocketLife:
                 reason,
             )
             self._state = CLOSING
+            self._transmit = None
             self._begun_ns = now
             wire.close(code)
             waiter, self._waiter = self._waiter, None
@@ -348,6 +358,6 @@ class SocketLife:
             self.worker.start_sweep()
 
 
-def plainly(future: asyncio.Future[None]) -> Awaitable[None]:
+def plainly(future: asyncio.Future[Arrival]) -> Awaitable[Arrival]:
     """What is awaited for a future when nothing is done meanwhile."""
     return future

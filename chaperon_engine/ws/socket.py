@@ -3,8 +3,7 @@
 Must not know frames nor sessions; what becomes of it is `life`'s business.
 
 An echo costs no task, no timer and no `asyncio.timeout`: deadlines are looked at by the worker's
-sweep. A message always passes the queue, also when somebody waits, so that none is lost with a wait
-that is cancelled.
+sweep. It is recorded here, in the series' own counts: a call would cost more than the recording.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ from chaperon_engine.errors import (
     TotalTimeout,
     WebSocketNotOpen,
 )
+from chaperon_engine.metrics.histogram import EXACT_BELOW_US
 from chaperon_engine.text import visible
-from chaperon_engine.ws.life import CLOSE_TIMEOUT_S, CLOSED, CLOSING, OPEN, SocketLife
+from chaperon_engine.ws.life import CLOSE_TIMEOUT_S, CLOSED, CLOSING, OPEN, Arrival, SocketLife
 from chaperon_engine.ws.matching import (
     NOTHING,
     Decoding,
@@ -40,6 +40,7 @@ from chaperon_engine.ws.wire import BINARY, TEXT
 Kind = Literal["text", "binary"]
 
 _SHOWN_MISSES: Final = 5
+_NO_MISSES: Final[list[Message]] = []
 _MAX_REASON_BYTES: Final = 123
 
 
@@ -63,15 +64,22 @@ class WebSocket(SocketLife):
                 raise InvalidRequest("message contains half a surrogate pair") from None
         else:
             kind, payload = encoded(message, type, json)
-        if self._state != OPEN:
+        transmit = self._transmit
+        if transmit is None:
             error = self._refusal()
             self.series.ws_send.failed(0, error.code)
             raise error
         self._sent_ns = start
-        self._wire.write(kind, payload)  # type: ignore[union-attr]
+        transmit(kind, payload)
         if self.is_paused:
             await self._drained(start)
-        self.series.ws_send.sent(now_ns() - start, len(payload))
+        series = self.series.ws_send
+        series.bytes_out += len(payload)
+        elapsed_us = (now_ns() - start) // 1000
+        if elapsed_us < EXACT_BELOW_US:
+            series.exact[elapsed_us] += 1
+        else:
+            series.record(elapsed_us)
 
     async def _drained(self, start: int) -> None:
         """Waits until the server has read."""
@@ -101,17 +109,17 @@ class WebSocket(SocketLife):
         """The next message. `timeout` in seconds; default: the service's."""
         if decode is not None:
             check_decoding(decode)
-        queue = self._queue
         start = now_ns()
-        while not queue:
+        if self._queue:
+            message, size, arrived_ns = self._queue.popleft()
+            self._queued_bytes -= size
+        else:
             waiter = self._begin_wait(start, timeout)
             try:
-                await self.waiting(waiter)
+                message, size, arrived_ns = await self.waiting(waiter)
             except BaseException as error:
-                raise self._waited_in_vain(error, start) from None
-        message, size, arrived_ns = queue.popleft()
-        self._queued_bytes -= size
-        self.series.ws_recv.record_ns(arrived_ns - start if arrived_ns > start else 0)
+                raise self._waited_in_vain(waiter, error, start) from None
+        self._received(start, arrived_ns)
         return message if decode is None else decoded(message, decode)
 
     async def await_recv(
@@ -128,47 +136,60 @@ class WebSocket(SocketLife):
         test = None
         if decode is not None or json is not NOTHING or expected.__class__ is not str:
             test = test_of(expected, json, decode)
-        queue = self._queue
         start = now_ns()
-        passed = 0
-        """Messages at the head of the queue that did not fit and are kept."""
-        misses: list[Message] | None = None
-        missed = 0
+        queue = self._queue
+        passed = missed = 0
+        """Messages that did not fit: those kept at the head of the queue, and all of them."""
+        misses: list[Message] = _NO_MISSES
         while True:
-            while len(queue) > passed:
-                message, size, arrived_ns = queue[passed]
-                if test is None:
-                    fits, value = message == expected, message
-                else:
-                    fits, value = test(message)
-                if not fits:
-                    misses = misses or []
-                    missed += 1
-                    if missed <= _SHOWN_MISSES:
-                        misses.append(message)
-                    if keep:
-                        passed += 1
-                        continue
+            if len(queue) > passed:
+                arrival = queue[passed]
                 del queue[passed]
-                self._queued_bytes -= size
-                if fits:
-                    series = self.series
-                    series.ws_recv.record_ns(arrived_ns - start if arrived_ns > start else 0)
-                    sent_ns = self._sent_ns
-                    if 0 < sent_ns <= arrived_ns:
-                        self._sent_ns = 0
-                        series.ws_round_trip.record_ns(arrived_ns - sent_ns)
-                    return value
-            waiter = self._begin_wait(start, timeout)
-            try:
-                await self.waiting(waiter)
-            except BaseException as error:
-                failure = self._waited_in_vain(error, start)
-                if isinstance(failure, MessageTimeout):
-                    failure = MessageTimeout(f"{failure}; {_what_came(misses or [], missed)}")
-                raise failure from None
+                self._queued_bytes -= arrival[1]
+            else:
+                waiter = self._begin_wait(start, timeout)
+                try:
+                    arrival = await self.waiting(waiter)
+                except BaseException as error:
+                    failure = self._waited_in_vain(waiter, error, start)
+                    if isinstance(failure, MessageTimeout):
+                        failure = MessageTimeout(f"{failure}; {_what_came(misses, missed)}")
+                    raise failure from None
+            message, size, arrived_ns = arrival
+            if test is None:
+                fits, value = message == expected, message
+            else:
+                fits, value = test(message)
+            if fits:
+                self._received(start, arrived_ns)
+                sent_ns = self._sent_ns
+                if 0 < sent_ns <= arrived_ns:
+                    self._sent_ns = 0
+                    elapsed_us = (arrived_ns - sent_ns) // 1000
+                    series = self.series.ws_round_trip
+                    if elapsed_us < EXACT_BELOW_US:
+                        series.exact[elapsed_us] += 1
+                    else:
+                        series.record(elapsed_us)
+                return value
+            if keep:
+                queue.insert(passed, arrival)
+                self._queued_bytes += size
+                passed += 1
+            missed += 1
+            if missed <= _SHOWN_MISSES:
+                misses = [*misses, message]
 
-    def _begin_wait(self, start: int, timeout: float | None) -> asyncio.Future[None]:
+    def _received(self, start: int, arrived_ns: int) -> None:
+        """Records how long a receive waited, which began at `start`."""
+        series = self.series.ws_recv
+        elapsed_us = (arrived_ns - start) // 1000
+        if 0 <= elapsed_us < EXACT_BELOW_US:
+            series.exact[elapsed_us] += 1
+        else:
+            series.record(max(elapsed_us, 0))
+
+    def _begin_wait(self, start: int, timeout: float | None) -> asyncio.Future[Arrival]:
         """What is done when another message is there; `start` is when the call was made."""
         if self._error is not None or self._state == CLOSED:
             error = self._refusal()
@@ -188,8 +209,15 @@ class WebSocket(SocketLife):
             worker.start_sweep()
         return waiter
 
-    def _waited_in_vain(self, error: BaseException, start: int) -> BaseException:
+    def _waited_in_vain(
+        self, waiter: asyncio.Future[Arrival], error: BaseException, start: int
+    ) -> BaseException:
         """Records the end of a wait without a message; what to raise."""
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            # Cancelled in the turn in which the message came: the next receive gets it.
+            arrival = waiter.result()
+            self._queue.appendleft(arrival)
+            self._queued_bytes += arrival[1]
         code = error.code if isinstance(error, ActionError) else ActionCancelled.code
         self.series.ws_recv.failed(now_ns() - start, code)
         if isinstance(error, MessageTimeout):
@@ -207,6 +235,7 @@ class WebSocket(SocketLife):
         check_close(code, reason)
         if self._state == OPEN:
             self._state = CLOSING
+            self._transmit = None
             self._error = partial(WebSocketNotOpen, f"closed by the scenario: {self.about}")
             self._begun_ns = now_ns()
             self._close_deadline_ns = self._begun_ns + int(CLOSE_TIMEOUT_S * 1e9)

@@ -46,7 +46,7 @@ _READ_BUFFER = 2048
 
 
 class Wire(WSListener):
-    """Frames of one socket. `write` and `ping` need an open connection."""
+    """Frames of one socket. How a message is sent is told with `opened`."""
 
     __slots__ = (
         "_answered_ns",
@@ -127,11 +127,12 @@ class Wire(WSListener):
         self._answered_ns = now_ns()
         self._reply = list(response.headers.items())
         subprotocol, self._deflate = agree(self.reply, self._subprotocols, self._compression)
-        self._socket.opened(subprotocol, self._deflate is not None)
+        self.transport = transport = self._protocol.transport
+        transmit = transport.send if self._deflate is None else self._send_packed
+        self._socket.opened(subprotocol, self._deflate is not None, transmit)
         return self
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
         self.is_upgraded = True
         # An idle socket would keep both heads for its life.
         transport.request.headers.clear()
@@ -140,14 +141,12 @@ class Wire(WSListener):
 
     # Out.
 
-    def write(self, kind: WSMsgType, payload: bytes) -> None:
-        """Sends one message as one frame."""
-        transport = self.transport
+    def _send_packed(self, kind: WSMsgType, payload: bytes) -> None:
+        """Sends one message as one compressed frame."""
+        transport, deflate = self.transport, self._deflate
         assert transport is not None
-        if self._deflate is None:
-            transport.send(kind, payload)
-        else:
-            transport.send(kind, self._deflate.compress(payload), True, True)
+        assert deflate is not None
+        transport.send(kind, deflate.compress(payload), True, True)
 
     def ping(self, payload: bytes) -> None:
         """Sends a ping."""
