@@ -58,7 +58,8 @@ class SocketLife:
         "_begun_ns", "_close_deadline_ns", "_closed", "_deadline_ns", "_error", "_limits",
         "_next_ping_ns", "_ping", "_ping_sent_ns", "_queue", "_queued_bytes", "_resumed",
         "_sent_ns", "_state", "_transmit", "_waiter", "_wire", "close_code", "close_reason",
-        "compressed", "is_paused", "path", "phases", "series", "subprotocol", "target", "waiting", "worker",
+        "compressed", "is_paused", "path", "phases", "series", "subprotocol", "target", "waiting",
+        "worker",
     )  # fmt: skip
 
     def __init__(
