@@ -20,7 +20,7 @@ from chaperon_engine.definition.scheduled import (
 )
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.http.worker import HttpWorker
-from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.metrics.model import SessionCounts
 from chaperon_engine.net.ports import Labels
 from chaperon_engine.session import Session
 from chaperon_engine.session.context import PopulationContext
@@ -29,7 +29,7 @@ from chaperon_engine.session.lifecycle import make_session, stop_measuring
 from chaperon_engine.session.nested import context_for
 from chaperon_engine.session.plain import pack, unpack, unpack_assigned, unpack_cookies
 from chaperon_engine.units import show_duration
-from chaperon_engine.worker.iteration import IN_SESSION, SessionLife
+from chaperon_engine.worker.iteration import IN_SESSION, IterationTally, SessionLife
 
 OnEnd = Callable[[ScheduledOutcome], None]
 
@@ -90,7 +90,8 @@ class Guest:
     ) -> None:
         self.context = context
         self.sessions = SessionCounts()
-        self.iterations = IterationCounts()
+        self.iterations = IterationTally()
+        self.open_below = 0
         self.task_context = copy_context()
         self.task_context.run(IN_SESSION.set, True)
         self.life = SessionLife(self, session)

@@ -45,14 +45,34 @@ IN_SESSION: ContextVar[bool] = ContextVar("in_session", default=False)
 """True in a session's task and in every task that its code makes."""
 
 
+class IterationTally:
+    """Iterations counted as they happen. Not `IterationCounts` itself: to change an attribute of a
+    msgspec struct costs twice as much, and this is done twice in each iteration."""
+
+    __slots__ = ("completed", "failed", "interrupted", "started")
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.completed = 0
+        self.failed = 0
+        self.interrupted = 0
+
+    def counts(self) -> IterationCounts:
+        """A copy for frames and reports."""
+        return IterationCounts(self.started, self.completed, self.failed, self.interrupted)
+
+
 class Host(Protocol):
     """What a session needs from its population and worker."""
 
     context: PopulationContext
     sessions: SessionCounts
-    iterations: IterationCounts
+    iterations: IterationTally
     task_context: Context
     """In it `IN_SESSION` is true."""
+
+    open_below: int
+    """Iterations with a smaller number may begin without `admits`: it costs as much as all else."""
 
     def admits(self, iteration: int) -> bool:
         """Whether a session may begin this iteration now; takes it from the shared ones."""
@@ -189,7 +209,7 @@ class SessionLife:
         run = _as_coroutine(self._scenario.run)
         failures = 0
         number = 0
-        while self._outcome is None and host.admits(number):
+        while self._outcome is None and (number < host.open_below or host.admits(number)):
             session.iteration = number
             number += 1
             counts.started += 1

@@ -22,13 +22,16 @@ from chaperon_engine.session import LogBook
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.lifecycle import make_session
 from chaperon_engine.worker.guests import Guests
-from chaperon_engine.worker.iteration import SessionLife
+from chaperon_engine.worker.iteration import IterationTally, SessionLife
 from chaperon_engine.worker.placement import Placement
 from chaperon_engine.worker.share import PopulationShare
 from chaperon_engine.worker.tasks import TaskWatch
 
 STARTS_PER_TURN: Final = 50
 """Sessions that start before those that have started get a turn of the loop."""
+NEAR_END_S: Final = 1.0
+"""Before the last second of a population nobody asks the clock whether an iteration may begin. So
+when time is up none does, unless one turn of the loop has taken longer than this."""
 SERIES_CHECK_S: Final = 0.5
 """How often the recorder is asked whether series must be looked up again."""
 
@@ -50,7 +53,7 @@ class LoadRunner:
     ) -> None:
         """`placement` says where scheduled scenarios run; without one they run here."""
         self.sessions = SessionCounts()
-        self.iterations = IterationCounts()
+        self._tally = IterationTally()
         self._test = test
         self._recorder = recorder
         self._http = http
@@ -82,12 +85,17 @@ class LoadRunner:
                     worker=(worker - before) % workers,
                     workers=workers,
                     sessions=self.sessions,
-                    iterations=self.iterations,
+                    iterations=self._tally,
                     on_end=self._changed.set,
                 )
             )
             before += population.plan.sessions
         self.sessions.planned = sum(len(share.indices) for share in self._shares)
+
+    @property
+    def iterations(self) -> IterationCounts:
+        """Iterations up to now."""
+        return self._tally.counts()
 
     @property
     def passed_init(self) -> int:
@@ -153,6 +161,11 @@ class LoadRunner:
             duration_s = plan.profile.duration_s
             if duration_s is not None:
                 share.end_ns = start_ns + int(duration_s * 1e9)
+                calm_s = duration_s - NEAR_END_S - elapsed_s
+                if calm_s > 0:
+                    self._after(calm_s, share.watch_clock)
+                else:
+                    share.watch_clock()
                 self._after(duration_s + plan.graceful_stop_s - elapsed_s, share.interrupt)
         self._check_series()
 

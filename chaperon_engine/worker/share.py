@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from math import inf
+from sys import maxsize
 
 from chaperon_engine.clock import now_ns
 from chaperon_engine.definition.resolved import ResolvedPopulation
-from chaperon_engine.metrics.model import IterationCounts, SessionCounts
+from chaperon_engine.metrics.model import SessionCounts
 from chaperon_engine.pacing import count_share, share, start_offset_s
 from chaperon_engine.session.context import PopulationContext
-from chaperon_engine.worker.iteration import IN_SESSION, SessionLife
+from chaperon_engine.worker.iteration import IN_SESSION, IterationTally, SessionLife
 
 
 class PopulationShare:
@@ -28,7 +29,7 @@ class PopulationShare:
         worker: int,
         workers: int,
         sessions: SessionCounts,
-        iterations: IterationCounts,
+        iterations: IterationTally,
         on_end: Callable[[], None],
     ) -> None:
         """`worker` is the number this worker has in this population's partition."""
@@ -60,6 +61,10 @@ class PopulationShare:
             self._shared_left = (
                 count_share(profile.shared_iterations, worker, taking) if worker < taking else 0
             )
+        self.open_below = 0
+        """Iterations with a smaller number may begin without `admits`."""
+        if self._shared_left is None:
+            self.open_below = maxsize if self._limit is None else self._limit
 
     def starts(self, start_ns: int) -> Iterator[tuple[int, int]]:
         """Intended start (monotonic nanoseconds) and index of each session, in order."""
@@ -72,9 +77,14 @@ class PopulationShare:
         """Whether sessions and iterations may still start."""
         return not self.is_stopped and (self.end_ns is None or now_ns() < self.end_ns)
 
+    def watch_clock(self) -> None:
+        """The end is near: from now on the clock is asked before each iteration."""
+        self.open_below = 0
+
     def stop(self) -> None:
         """No further iteration starts; pauses end."""
         self.is_stopped = True
+        self.open_below = 0
         for life in list(self.lives):
             life.wake()
 

@@ -100,6 +100,31 @@ async def test_after_the_duration_no_iteration_starts_and_the_running_one_ends()
     assert max(began) - start < 0.15e9
 
 
+@pytest.mark.parametrize("near_end_s", [0.05, 60.0])
+async def test_no_iteration_starts_after_the_end_whenever_the_clock_begins_to_be_watched(
+    near_end_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chaperon_engine.worker import population as module
+
+    monkeypatch.setattr(module, "NEAR_END_S", near_end_s)
+    began: list[int] = []
+
+    class Quick(Scenario):
+        async def run(self, session: Session) -> None:
+            began.append(now_ns())
+            await asyncio.sleep(0)
+
+    bench = Bench(load_test(population(Quick, sessions=20, duration_s=0.15, graceful_stop_s=5)))
+    start_ns = now_ns()
+    await bench.runner.run(start_ns)
+    ran = bench.result()
+    assert ran.sessions.finished == 20
+    assert ran.iterations.completed == len(began)
+    assert any(at > start_ns + 0.1e9 for at in began)
+    # The process may lose its core between the admission of an iteration and the note of it.
+    assert sum(at > start_ns + 0.15e9 for at in began) <= 1
+
+
 async def test_what_runs_after_the_grace_period_is_interrupted() -> None:
     start = now_ns()
     ran = await run(population(Hold, sessions=3, duration_s=0.05, graceful_stop_s=0.05))
