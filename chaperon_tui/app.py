@@ -30,6 +30,8 @@ class Start:
     """Straight to the live screen of a run."""
     run: str | None = None
     """Which run to attach to; None for the newest that is running."""
+    queue: bool = False
+    """Straight to the queue."""
     target_url: str = ""
     """Base URL of the bundled target of a demo."""
 
@@ -78,6 +80,10 @@ class ChaperonApp(App[None]):
             self.push_screen(LaunchScreen(self.start.request))
         elif self.start.attach:
             self.attach_to(self.start.run)
+        elif self.start.queue:
+            from chaperon_tui.screens.queue import QueueScreen
+
+            self.push_screen(QueueScreen())
 
     def attach_to(self, run: str | None) -> None:
         """Connect to a run and show it; a refusal is said in one sentence."""

@@ -5,9 +5,9 @@ The app gets it handed in, so that a screen can be driven by canned snapshots.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from chaperon_engine import (
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ExportFormat,
         LaunchRequest,
         Plan,
+        QueueEntry,
         Report,
         RunSummary,
         SeriesDetail,
@@ -42,9 +43,30 @@ class RunHandle(Protocol):
     async def close(self) -> None: ...
 
 
+class QueueHandle(Protocol):
+    """A connection to the queue's server; an async context manager."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+    def events(self) -> AsyncGenerator[list[QueueEntry], None]: ...
+    async def add(self, request: LaunchRequest) -> QueueEntry: ...
+    async def cancel(self, id: str) -> None: ...
+    async def cancel_queued(self) -> None: ...
+    async def cancel_all(self) -> None: ...
+    async def move(self, id: str, position: int) -> QueueEntry: ...
+
+
+class QueueDoor(Protocol):
+    """Where a connection to the queue of this user comes from."""
+
+    async def connect(self) -> QueueHandle: ...
+
+
 class Engine(Protocol):
     """Find, describe, launch and read runs."""
 
+    @property
+    def QueueClient(self) -> QueueDoor: ...
     def discover(self, folders: Sequence[Path] | None = None) -> list[Entry]: ...
     async def describe(self, request: LaunchRequest, *, timeout_s: float = 15) -> Plan: ...
     async def launch(self, request: LaunchRequest) -> RunHandle: ...

@@ -36,6 +36,7 @@ _EPILOG = """examples:
   chaperon-tui checkout.py          launch form of a file (FILE:NAME for one of several)
   chaperon-tui http://127.0.0.1/    launch form for one URL
   chaperon-tui attach [RUN]         show a run that is going
+  chaperon-tui queue                show the queue of `chaperon serve`
   chaperon-tui --demo               with the bundled target to shoot at
 """
 
@@ -66,7 +67,7 @@ def _main(argv: list[str]) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", metavar="FILE[:NAME] | URL | attach")
+    parser.add_argument("what", nargs="?", metavar="FILE[:NAME] | URL | attach | queue")
     parser.add_argument("run", nargs="?", metavar="RUN", help="for attach: id or its beginning")
     parser.add_argument("--demo", action="store_true", help="start the bundled target as well")
     parser.add_argument("--version", action="version", version=f"chaperon-tui {__version__}")
@@ -90,6 +91,8 @@ def _main(argv: list[str]) -> int:
             return _show(Start(target_url=target.url))
     if options.what == "attach":
         return _show(Start(attach=True, run=options.run))
+    if options.what == "queue":
+        return _show(Start(queue=True))
     if options.what:
         return _show(Start(request=request_for(options.what)))
     return _show(Start())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -22,6 +24,7 @@ from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import remember_launch
 from chaperon_tui.state.menu import plan_rows
+from chaperon_tui.state.queue import for_queue
 from chaperon_tui.state.tables import short_path
 from chaperon_tui.widgets.rows import Rows
 
@@ -40,8 +43,10 @@ class LaunchScreen(Screen[None]):
                 tooltip="Start the run (Enter in a field does the same)"),
         Binding("ctrl+t", "try", "Try", id="launch.try",
                 tooltip="Run one session once and show every exchange"),
+        Binding("ctrl+g", "queue", "Queue", id="launch.queue",
+                tooltip="Put it into the queue of `chaperon serve`: it runs when its turn comes"),
         # A text field has this key too (delete to the right): without priority it would never act.
-        Binding("ctrl+d", "defaults", "Defaults", id="launch.defaults", priority=True,
+        Binding("ctrl+d", "defaults", "Reset", id="launch.defaults", priority=True,
                 tooltip="Forget the remembered values and show those of the plan"),
         Binding("escape", "app.pop_screen", "Back", id="launch.back", tooltip="Back to the menu"),
         # The box around the fields would scroll instead.
@@ -55,6 +60,8 @@ class LaunchScreen(Screen[None]):
         self._plan = plan
         self._target = target
         self._busy = ""
+        self._file_formats: set[str] = set()
+        """Exports whose destination is a path."""
 
     @property
     def chaperon(self) -> ChaperonApp:
@@ -79,6 +86,7 @@ class LaunchScreen(Screen[None]):
         with Horizontal(id="bottom"):
             yield Rows(wrap=True, id="problem")
             yield Button(Content("Try"), id="try")
+            yield Button(Content("Queue"), id="queue")
             yield Button(Content("Launch"), id="launch", variant="primary")
         yield Footer()
 
@@ -106,6 +114,7 @@ class LaunchScreen(Screen[None]):
         formats = await asyncio.to_thread(
             lambda: [engine.export_format(name) for name in engine.export_formats()]
         )
+        self._file_formats = {each.name for each in formats if each.is_file}
         wanted = form.fields(plan, remembered, formats, self._target)
         box = self.query_one("#fields", VerticalScroll)
         await box.remove_children()
@@ -141,7 +150,8 @@ class LaunchScreen(Screen[None]):
             self._say(found[key or ""], "bad")
         else:
             self._say("Enter or F5 launches.", "dim")
-        self.query_one("#launch", Button).disabled = bool(found)
+        for name in ("#queue", "#launch"):
+            self.query_one(name, Button).disabled = bool(found)
         self._show_plan(self._plan)
         return not found
 
@@ -178,6 +188,11 @@ class LaunchScreen(Screen[None]):
         """The button does what the key does."""
         self.action_try()
 
+    @on(Button.Pressed, "#queue")
+    def queue_pressed(self) -> None:
+        """The button does what the key does."""
+        self.action_queue()
+
     def action_defaults(self) -> None:
         """The plan's own values."""
         if self._plan is not None:
@@ -188,19 +203,28 @@ class LaunchScreen(Screen[None]):
         """One session once."""
         if self._plan is not None and self._check():
             request = form.request(self._plan, self._request, self._values)
-            self.run_worker(self._after_question(request, is_trial=True), exclusive=True)
+            self.run_worker(self._after_question(request, self._try), exclusive=True)
 
     def action_launch(self) -> None:
         """Start the run, once for a press."""
+        self._begin(self._launch)
+
+    def action_queue(self) -> None:
+        """Let the queue's server start the run when its turn comes, once for a press."""
+        self._begin(self._add_to_queue)
+
+    def _begin(self, what: Callable[[LaunchRequest], Awaitable[None]]) -> None:
         if self._plan is None or self._busy or not self._check():
             return
         kept = {key: value for key, value in self._values.items() if value != self._target}
         remember_launch(self.chaperon.memory, self._key, kept)
         self.chaperon.save_memory()
         request = form.request(self._plan, self._request, self._values)
-        self.run_worker(self._after_question(request, is_trial=False), exclusive=True)
+        self.run_worker(self._after_question(request, what), exclusive=True)
 
-    async def _after_question(self, request: LaunchRequest, *, is_trial: bool) -> None:
+    async def _after_question(
+        self, request: LaunchRequest, what: Callable[[LaunchRequest], Awaitable[None]]
+    ) -> None:
         for host in await self._unknown_hosts():
             answer = await self.app.push_screen_wait(host_question(host))
             if answer != "yes":
@@ -208,18 +232,35 @@ class LaunchScreen(Screen[None]):
                 return
             self.chaperon.memory.hosts.append(host)
             self.chaperon.save_memory()
-        if is_trial:
-            from chaperon_tui.screens.trial import TrialScreen
-
-            await self.app.push_screen(TrialScreen(request))
-        else:
-            await self._launch(request)
+        await what(request)
 
     async def _unknown_hosts(self) -> list[str]:
         """Hosts neither near nor allowed before."""
         urls = [value for key, value in self._values.items() if key.startswith("url.")]
         hosts = sorted({host_of(url.strip()) for url in urls} - set(self.chaperon.memory.hosts))
         return [host for host in hosts if host and not await _is_near(host)]
+
+    async def _try(self, request: LaunchRequest) -> None:
+        from chaperon_tui.screens.trial import TrialScreen
+
+        await self.app.push_screen(TrialScreen(request))
+
+    async def _add_to_queue(self, request: LaunchRequest) -> None:
+        from chaperon_tui.screens.queue import QueueScreen
+
+        self._busy = "queueing"
+        self._say("Putting it into the queue …", "")
+        try:
+            async with await self.chaperon.engine.QueueClient.connect() as queue:
+                wanted = for_queue(request, self._file_formats, str(Path.cwd()))
+                entry = await queue.add(wanted)
+        except (ChaperonError, OSError) as error:
+            self._say(in_words(error), "bad")
+            return
+        finally:
+            self._busy = ""
+        self._say("Enter or F5 launches.", "dim")
+        await self.app.push_screen(QueueScreen(select=entry.id))
 
     async def _launch(self, request: LaunchRequest) -> None:
         from chaperon_tui.screens.live import LiveScreen

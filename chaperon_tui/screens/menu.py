@@ -37,8 +37,10 @@ class MenuScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Launch form", id="menu.open", priority=True,
                 tooltip="Set up and launch the chosen entry"),
-        Binding("ctrl+r", "runs", "Former runs", id="menu.runs",
+        Binding("ctrl+r", "runs", "Runs", id="menu.runs",
                 tooltip="List former runs; open, attach to or remove them"),
+        Binding("ctrl+g", "queue", "Queue", id="menu.queue",
+                tooltip="The queue of load tests: what runs, what waits, what has ended"),
         Binding("f5", "reload", "Reload", id="menu.reload", tooltip="Read the folders again"),
         Binding("escape", "clear", "Clear search", show=False, id="menu.clear",
                 tooltip="Empty the search field"),
@@ -190,6 +192,12 @@ class MenuScreen(Screen[None]):
         from chaperon_tui.screens.runs import RunsScreen
 
         self.app.push_screen(RunsScreen())
+
+    def action_queue(self) -> None:
+        """The queue of load tests."""
+        from chaperon_tui.screens.queue import QueueScreen
+
+        self.app.push_screen(QueueScreen())
 
 
 def request_for(entry: Entry) -> LaunchRequest:

@@ -33,6 +33,7 @@ from chaperon_engine import (
 )
 from tests.tui import canned
 from tests.tui.canned import PLAIN, Words
+from tests.tui.fake_queue import FakeQueueServer
 
 if TYPE_CHECKING:
     from chaperon_engine import TrialEvent
@@ -105,6 +106,7 @@ class FakeEngine:
         self.written: list[tuple[str, str | None]] = []
         self.options: dict[str, object] = {}
         """Of the last export."""
+        self.QueueClient = FakeQueueServer(words)
 
     def discover(self, folders: Sequence[Path] | None = None) -> list[Entry]:
         return canned.entries(self.words)
