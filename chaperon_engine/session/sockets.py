@@ -114,7 +114,7 @@ class WebSocketVerbs(ABC):
                     found,
                     cookies=session.cookies,
                     options=options,
-                    waiting=session._waiting,
+                    waiting=None if session._periodics is None else session._waiting,
                 )
                 break
             except RequestTimeout:

@@ -43,6 +43,9 @@ class Waits(SessionCore):
             raise InvalidRequest(f"period must be more than zero seconds, not {period!r}")
         if self._periodics is None:
             self._periodics = Periodics()
+            for sockets in (self._sockets or {}).values():
+                for socket in sockets.values():
+                    socket.waiting = self._waiting
         self._periodics.add(period_s, function, args)
 
     def _wait(self, pause_s: float) -> Coroutine[Any, Any, None]:

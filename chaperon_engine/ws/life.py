@@ -75,8 +75,8 @@ class SocketLife:
         self.path = path
         """Path and query as sent."""
         self.series = series
-        self.waiting: Waiting = plainly
-        """What is awaited in place of the future of a receive."""
+        self.waiting: Waiting | None = None
+        """What is awaited in place of the future of a receive; None: the future itself."""
         self.subprotocol = ""
         """The one that the server chose; empty: none."""
         self.compressed = False
@@ -146,7 +146,7 @@ class SocketLife:
         if self._state in (OPEN, CLOSING):
             begun_ns = self._begun_ns or now_ns()
             self._end(partial(WebSocketNotOpen, f"closed by the scenario: {self.about}"))
-            self.series.ws_close.ended(now_ns() - begun_ns, self.close_code or _ABNORMAL)
+            self.series.of("ws_close").ended(now_ns() - begun_ns, self.close_code or _ABNORMAL)
         self._state = CLOSED
         if wire is not None:
             wire.abort()
@@ -167,7 +167,7 @@ class SocketLife:
             return
         now = now_ns()
         text = f"{error}: {self.about}"
-        self.series.ws_close.broke(now - (self._begun_ns or now), error.code, code)
+        self.series.of("ws_close").broke(now - (self._begun_ns or now), error.code, code)
         self._end(partial(type(error), text))
         if code:
             wire.close(code)
@@ -217,7 +217,7 @@ class SocketLife:
         if self._state == CLOSED:
             return
         arrived_ns = now_ns()
-        series = self.series.ws_message
+        series = self.series.ws_message or self.series.of("ws_message")
         series.count += 1
         series.bytes_in += size
         waiter = self._waiter
@@ -240,7 +240,7 @@ class SocketLife:
     def ponged(self, payload: bytes) -> None:
         """A pong arrived."""
         if self._ping_sent_ns and payload == b"%d" % self._ping:
-            self.series.ws_ping.record_ns(now_ns() - self._ping_sent_ns)
+            self.series.of("ws_ping").record_ns(now_ns() - self._ping_sent_ns)
             self._ping_sent_ns = 0
 
     def close_received(self, code: int, reason: str) -> None:
@@ -270,7 +270,7 @@ class SocketLife:
         """The connection is gone."""
         now = now_ns()
         if self._state == CLOSING and self.close_code is not None:
-            self.series.ws_close.ended(now - self._begun_ns, self.close_code)
+            self.series.of("ws_close").ended(now - self._begun_ns, self.close_code)
             self._end(self._error or self._refusal)
         elif self._state in (OPEN, CLOSING):
             words = (
@@ -280,7 +280,7 @@ class SocketLife:
                 ConnectionLost, f"the server ended the connection {words}: {self.about}"
             )
             self._fail_closing(error)
-            self.series.ws_close.broke(now - (self._begun_ns or now), ConnectionLost.code)
+            self.series.of("ws_close").broke(now - (self._begun_ns or now), ConnectionLost.code)
             self._end(error)
         self._gone()
 
@@ -320,7 +320,7 @@ class SocketLife:
         limits = self._limits
         if self._ping_sent_ns:
             if now >= self._ping_sent_ns + int(limits.ping_timeout_s * 1e9):
-                self.series.ws_ping.failed(now - self._ping_sent_ns, PongTimeout.code)
+                self.series.of("ws_ping").failed(now - self._ping_sent_ns, PongTimeout.code)
                 self._ping_sent_ns = 0
                 self.fail(PongTimeout(f"no pong within {limits.ping_timeout_s:g} s"), 1001)
         elif now >= self._next_ping_ns and self._wire is not None:
@@ -337,14 +337,14 @@ class SocketLife:
             return
         now = now_ns()
         if self.close_code is not None:
-            self.series.ws_close.ended(now - self._begun_ns, self.close_code)
+            self.series.of("ws_close").ended(now - self._begun_ns, self.close_code)
             self._end(self._error or self._refusal)
         else:
             error = partial(
                 CloseTimeout,
                 f"no answer to the close frame within {CLOSE_TIMEOUT_S:g} s: {self.about}",
             )
-            self.series.ws_close.broke(now - self._begun_ns, CloseTimeout.code)
+            self.series.of("ws_close").broke(now - self._begun_ns, CloseTimeout.code)
             self._fail_closing(error)
             self._end(error)
         wire.abort()
@@ -357,8 +357,3 @@ class SocketLife:
     def _watch(self) -> None:
         if not self.worker.sweeping:
             self.worker.start_sweep()
-
-
-def plainly(future: asyncio.Future[Arrival]) -> Awaitable[Arrival]:
-    """What is awaited for a future when nothing is done meanwhile."""
-    return future

@@ -87,14 +87,14 @@ async def open_socket(
         now = now_ns()
         if upgrade_ns:
             target.series("upgrade").failed(upgrade_ns, failure.code)
-        socket.series.ws_connect.broke(now - start, failure.code, opening.status)
+        socket.series.of("ws_connect").broke(now - start, failure.code, opening.status)
         if isinstance(error, ActionError):
             raise
         if isinstance(error, (TimeoutError, WSHandshakeError)):
             raise failure from None
         raise
     phases = opening.phases
-    socket.series.ws_connect.ended(phases.total_ns, 101)
+    socket.series.of("ws_connect").ended(phases.total_ns, 101)
     socket.phases = phases
 
 

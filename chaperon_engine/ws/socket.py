@@ -67,13 +67,13 @@ class WebSocket(SocketLife):
         transmit = self._transmit
         if transmit is None:
             error = self._refusal()
-            self.series.ws_send.failed(0, error.code)
+            self.series.of("ws_send").failed(0, error.code)
             raise error
         self._sent_ns = start
         transmit(kind, payload)
         if self.is_paused:
             await self._drained(start)
-        series = self.series.ws_send
+        series = self.series.ws_send or self.series.of("ws_send")
         series.bytes_out += len(payload)
         elapsed_us = (now_ns() - start) // 1000
         if elapsed_us < EXACT_BELOW_US:
@@ -94,13 +94,13 @@ class WebSocket(SocketLife):
                 f"the server did not read within {limit_s:g} s: {self.about}"
             )
         except asyncio.CancelledError:
-            self.series.ws_send.failed(now_ns() - start, ActionCancelled.code)
+            self.series.of("ws_send").failed(now_ns() - start, ActionCancelled.code)
             raise
         else:
             if self._state == OPEN:
                 return
             error = self._refusal()
-        self.series.ws_send.failed(now_ns() - start, error.code)
+        self.series.of("ws_send").failed(now_ns() - start, error.code)
         raise error
 
     # Messages in.
@@ -116,10 +116,17 @@ class WebSocket(SocketLife):
         else:
             waiter = self._begin_wait(start, timeout)
             try:
-                message, size, arrived_ns = await self.waiting(waiter)
+                message, size, arrived_ns = await (
+                    waiter if self.waiting is None else self.waiting(waiter)
+                )
             except BaseException as error:
                 raise self._waited_in_vain(waiter, error, start) from None
-        self._received(start, arrived_ns)
+        elapsed_us = (arrived_ns - start) // 1000
+        series = self.series.ws_recv or self.series.of("ws_recv")
+        if 0 <= elapsed_us < EXACT_BELOW_US:
+            series.exact[elapsed_us] += 1
+        else:
+            series.record(max(elapsed_us, 0))
         return message if decode is None else decoded(message, decode)
 
     async def await_recv(
@@ -147,9 +154,18 @@ class WebSocket(SocketLife):
                 del queue[passed]
                 self._queued_bytes -= arrival[1]
             else:
-                waiter = self._begin_wait(start, timeout)
+                if timeout is None and self._waiter is None and self._transmit is not None:
+                    # The same as `_begin_wait` does, for the common case.
+                    worker = self.worker
+                    self._deadline_ns = start + self.target.timeout_ns
+                    self._waiter = waiter = worker.create_future()
+                    if not worker.sweeping:
+                        worker.start_sweep()
+                else:
+                    waiter = self._begin_wait(start, timeout)
+                waiting = self.waiting
                 try:
-                    arrival = await self.waiting(waiter)
+                    arrival = await (waiter if waiting is None else waiting(waiter))
                 except BaseException as error:
                     failure = self._waited_in_vain(waiter, error, start)
                     if isinstance(failure, MessageTimeout):
@@ -161,12 +177,17 @@ class WebSocket(SocketLife):
             else:
                 fits, value = test(message)
             if fits:
-                self._received(start, arrived_ns)
+                elapsed_us = (arrived_ns - start) // 1000
+                series = self.series.ws_recv or self.series.of("ws_recv")
+                if 0 <= elapsed_us < EXACT_BELOW_US:
+                    series.exact[elapsed_us] += 1
+                else:
+                    series.record(max(elapsed_us, 0))
                 sent_ns = self._sent_ns
                 if 0 < sent_ns <= arrived_ns:
                     self._sent_ns = 0
                     elapsed_us = (arrived_ns - sent_ns) // 1000
-                    series = self.series.ws_round_trip
+                    series = self.series.ws_round_trip or self.series.of("ws_round_trip")
                     if elapsed_us < EXACT_BELOW_US:
                         series.exact[elapsed_us] += 1
                     else:
@@ -180,20 +201,11 @@ class WebSocket(SocketLife):
             if missed <= _SHOWN_MISSES:
                 misses = [*misses, message]
 
-    def _received(self, start: int, arrived_ns: int) -> None:
-        """Records how long a receive waited, which began at `start`."""
-        series = self.series.ws_recv
-        elapsed_us = (arrived_ns - start) // 1000
-        if 0 <= elapsed_us < EXACT_BELOW_US:
-            series.exact[elapsed_us] += 1
-        else:
-            series.record(max(elapsed_us, 0))
-
     def _begin_wait(self, start: int, timeout: float | None) -> asyncio.Future[Arrival]:
         """What is done when another message is there; `start` is when the call was made."""
         if self._error is not None or self._state == CLOSED:
             error = self._refusal()
-            self.series.ws_recv.failed(now_ns() - start, error.code)
+            self.series.of("ws_recv").failed(now_ns() - start, error.code)
             raise error
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -219,7 +231,7 @@ class WebSocket(SocketLife):
             self._queue.appendleft(arrival)
             self._queued_bytes += arrival[1]
         code = error.code if isinstance(error, ActionError) else ActionCancelled.code
-        self.series.ws_recv.failed(now_ns() - start, code)
+        self.series.of("ws_recv").failed(now_ns() - start, code)
         if isinstance(error, MessageTimeout):
             limit_s = (self._deadline_ns - start) / 1e9
             return MessageTimeout(f"no message within {limit_s:g} s: {self.about}")
