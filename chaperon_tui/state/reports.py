@@ -122,6 +122,9 @@ def summary_rows(report: Report) -> list[Row]:
         ),
         health_row(report),
     ]  # fmt: skip
+    if run.metrics:
+        kept = visible(", ".join(run.metrics))
+        rows.append(((f"! only these metrics were kept: {kept}", "warn"),))
     rows.extend(
         ((f"! {visible(reason)}", "warn"),)
         for reason in run.reasons[:4]

@@ -72,6 +72,11 @@ class SeriesChoice:
         return series_table(snapshot, self.rows, self.view)
 
 
+def filter_words(metrics: Sequence[str]) -> str:
+    """`only get, ws_recv · `: what a filter of metrics keeps; empty when all are kept."""
+    return f"only {visible(', '.join(metrics), 40)} · " if metrics else ""
+
+
 def calm_rows(rows: Sequence[SeriesRow], before: Sequence[int], view: View) -> list[SeriesRow]:
     """Sorted rows in which neighbours of nearly equal figures stand as they stood `before`.
 

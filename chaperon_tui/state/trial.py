@@ -13,6 +13,7 @@ from chaperon_engine import (
     TrialLog,
     TrialRequest,
     TrialResponse,
+    TrialSocket,
     TrialStarted,
     show_bytes,
     show_us,
@@ -35,6 +36,9 @@ COLUMNS = (
     Column("size", "Size", 9, from_width=70),
 )
 
+_NOT_CLOSED = 1006
+"""Close code of a WebSocket that ended without a close frame."""
+
 
 class TrialStore:
     """Lines of a trial in the order in which they began."""
@@ -52,6 +56,7 @@ class TrialStore:
     def fold(self, event: TrialEvent) -> None:
         """Take in one event."""
         at = f"{event.at_s:.2f}s"
+        who = _child(event)
         if isinstance(event, TrialStarted):
             self._base_urls = [url.rstrip("/") for url in event.services.values() if url]
             names = ", ".join(visible(name, 40) for name in event.populations)
@@ -59,14 +64,18 @@ class TrialStore:
         elif isinstance(event, TrialRequest):
             self._by_number[event.number] = len(self._lines)
             self._add(
-                [(at, "dim"), (visible(f"{event.method} {self._short(event.url)}", 200), ""),
+                [(at, "dim"),
+                 (visible(f"{who}{event.method} {self._short(event.url)}", 200), ""),
                  ("…", "dim"),
                  ("", ""), ("", "")],
-                _message("Request", visible(f"{event.method} {event.url}", 1000), event.headers,
-                         event.body, event.body_bytes),
+                [*_session_row(event.session),
+                 *_message("Request", visible(f"{event.method} {event.url}", 1000), event.headers,
+                           event.body, event.body_bytes)],
             )  # fmt: skip
         elif isinstance(event, TrialResponse):
             self._answer(event)
+        elif isinstance(event, TrialSocket):
+            self._message_of_socket(event)
         elif isinstance(event, TrialFailure):
             words = error_words(event.code)
             details: list[Row] = [
@@ -80,22 +89,24 @@ class TrialStore:
             outcome = ("✓ passed", "good") if event.passed else ("✗ failed", "bad")
             reason: list[Row] = [((visible(event.reason), "bad"),)] if event.reason else []
             name = visible(event.name, 200)
-            self._add([(at, "dim"), (f"check {name}", ""), outcome, ("", ""), ("", "")],
-                      [((name, "title"),), (outcome,), *reason])  # fmt: skip
+            self._add([(at, "dim"), (f"{who}check {name}", ""), outcome, ("", ""), ("", "")],
+                      [*_session_row(event.session), ((name, "title"),), (outcome,),
+                       *reason])  # fmt: skip
         elif isinstance(event, TrialException):
             place = visible(f"{short_path(event.file)}:{event.line}", 120)
             text = visible(f"{event.type}: {event.message}")
             lines = visible_block(event.traceback).split("\n")
             self._add(
-                [(at, "dim"), (text, ""), (f"✗ {place}", "bad"), ("", ""), ("", "")],
-                [((text, "bad"),), ((f"In {visible(event.where, 20)}, {place}", "dim"),),
+                [(at, "dim"), (f"{who}{text}", ""), (f"✗ {place}", "bad"), ("", ""), ("", "")],
+                [*_session_row(event.session), ((text, "bad"),),
+                 ((f"In {visible(event.where, 20)}, {place}", "dim"),),
                  *(((line, ""),) for line in lines)],
             )  # fmt: skip
         elif isinstance(event, TrialLog):
             text = visible(event.text)
             level = visible(event.level, 12)
             role = {"error": "bad", "warning": "warn"}.get(event.level, "dim")
-            self._add([(at, "dim"), (text, ""), (level, role), ("", ""), ("", "")],
+            self._add([(at, "dim"), (f"{who}{text}", ""), (level, role), ("", ""), ("", "")],
                       [((text, ""),), ((visible(event.source, 60), "dim"),)])  # fmt: skip
         elif isinstance(event, TrialFinished):
             self.is_over = True
@@ -141,6 +152,23 @@ class TrialStore:
         self._complete(event.number, f"{event.at_s:.2f}s", (f"{sign} {status}", role),
                        show_us(took), show_bytes(event.body_bytes), details)  # fmt: skip
 
+    def _message_of_socket(self, event: TrialSocket) -> None:
+        """A message on a WebSocket, or its end: a line of its own."""
+        sign = {"sent": "→", "received": "←"}.get(event.what, "×")
+        has_ended = event.what == "ended"
+        words = f"closed {event.close_code}" if has_ended else f"{event.what} {event.kind}"
+        outcome = (visible(words, 30), "bad" if event.close_code == _NOT_CLOSED else "dim")
+        body = visible_block(event.body).split("\n")
+        size = "" if has_ended else show_bytes(event.body_bytes)
+        self._add(
+            [(f"{event.at_s:.2f}s", "dim"),
+             (f"{_child(event)}{sign} {event.number}  {body[0]}", ""), outcome, ("", ""),
+             (size, "dim")],
+            [*_session_row(event.session),
+             ((f"WebSocket of exchange {event.number}", "heading"),), (outcome,),
+             *(((line, ""),) for line in body)],
+        )  # fmt: skip
+
     def _complete(
         self, number: int, at: str, outcome: Cell, took: str, size: str, details: list[Row]
     ) -> None:
@@ -151,6 +179,20 @@ class TrialStore:
             return
         self._lines[index][2:] = [outcome, (took, ""), (size, "dim")]
         self._details[index] += details
+
+
+def _child(event: TrialEvent) -> str:
+    """`[search-0] ` for what a child session did; its id begins with its parent's."""
+    session = getattr(event, "session", "") or getattr(event, "source", "")
+    child = session.partition("/")[2]
+    return f"[{visible(child, 60)}] " if child else ""
+
+
+def _session_row(session: str) -> list[Row]:
+    """Which child it was, in full; nothing for the session that is tried."""
+    if "/" not in session:
+        return []
+    return [(("Child session ", "dim"), (visible(session, 120), "value"))]
 
 
 def _message(

@@ -16,7 +16,7 @@ from textual.message import Message
 from chaperon_engine import SeriesRow, Snapshot, View, show_count
 from chaperon_tui.state import charts
 from chaperon_tui.state.figures import EMPTY_TILES, Progress, Tile, health_line, progress, tiles
-from chaperon_tui.state.series import SeriesChoice
+from chaperon_tui.state.series import SeriesChoice, filter_words
 from chaperon_tui.state.store import RunStore
 from chaperon_tui.state.table import Table
 from chaperon_tui.state.tables import (
@@ -176,6 +176,8 @@ class RunView(Container):
 
     def _state(self) -> tuple[Progress, str]:
         words = self.series.period
+        if self.store.plan.metrics:
+            words = f"filtered · {words}"
         return progress(self.store), f"PAUSED · {words}" if self.is_held else words
 
     def _tiles(self) -> tuple[Tile, ...]:
@@ -221,7 +223,7 @@ class RunView(Container):
     def _note_panels(self, snapshot: Snapshot) -> None:
         errors = sum(error.count for error in snapshot.errors)
         notes = {
-            "series": self.series.note(snapshot),
+            "series": filter_words(self.store.plan.metrics) + self.series.note(snapshot),
             "errors": f"{show_count(errors)}" if errors else "none",
             "workers": str(len(snapshot.workers)),
             "log": show_count(self.store.log_count),

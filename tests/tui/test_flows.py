@@ -554,7 +554,7 @@ async def test_defaults_come_back_by_a_key_while_a_field_has_the_focus(tmp_path)
         await driver.open_form()
         await driver.press("end", "x")
         await driver.until_text("7070x")
-        await driver.until_text("Defaults")
+        await driver.until_text("Reset")
         await driver.press("ctrl+d")
         await driver.until(lambda: "7070x" not in driver.text() and "7070" in driver.text())
 

@@ -21,7 +21,7 @@ def run(*arguments, timeout=30, **settings):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", [[], ["attach"], ["http://127.0.0.1/"]])
+@pytest.mark.parametrize("arguments", [[], ["attach"], ["queue"], ["http://127.0.0.1/"]])
 def test_without_a_terminal_it_says_what_to_use_instead(arguments):
     done = run(*arguments)
     assert done.returncode == 104
@@ -46,7 +46,7 @@ def test_help_names_every_way_to_start(capsys):
         main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for word in ("attach", "--demo", "FILE:NAME", "http://"):
+    for word in ("attach", "queue", "--demo", "FILE:NAME", "http://"):
         assert word in text
 
 
