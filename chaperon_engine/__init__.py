@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from chaperon_engine.export import Output as ExportOutput
     from chaperon_engine.export.summary import render as render_summary
     from chaperon_engine.http import FilePart, Response
+    from chaperon_engine.metrics.distinction import distinctions, kind_word
     from chaperon_engine.metrics.model import (
         CheckCount,
         ExceptionGroup,
@@ -121,6 +122,8 @@ if TYPE_CHECKING:
         ErrorRow,
         HealthView,
         Interval,
+        MessageSecond,
+        MessageTotals,
         Percentiles,
         SeriesDetail,
         SeriesRow,
@@ -133,6 +136,7 @@ if TYPE_CHECKING:
     from chaperon_engine.metrics.summary import (
         Distribution,
         ReportHealth,
+        ReportMessages,
         ReportMetric,
         ReportTotals,
     )
@@ -198,12 +202,13 @@ _HOMES: dict[str, str] = {
     ),
     "export.summary": "render_summary=render",
     "http": "FilePart Response",
+    "metrics.distinction": "distinctions kind_word",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
-        "ErrorRow HEATMAP_EDGES_US HealthView Interval PERCENTILES Percentiles SeriesDetail "
-        "SeriesRow Snapshot Totals View WindowSummary WorkerRow"
+        "ErrorRow HEATMAP_EDGES_US HealthView Interval MessageSecond MessageTotals PERCENTILES "
+        "Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
-    "metrics.summary": "Distribution ReportHealth ReportMetric ReportTotals",
+    "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
@@ -274,7 +279,9 @@ __all__ = [
     "LoadTest",
     "LogLine",
     "MessageBacklog",
+    "MessageSecond",
     "MessageTimeout",
+    "MessageTotals",
     "MissingConfig",
     "Percentiles",
     "Plan",
@@ -292,6 +299,7 @@ __all__ = [
     "ReportException",
     "ReportHealth",
     "ReportInterval",
+    "ReportMessages",
     "ReportMetric",
     "ReportRun",
     "ReportTotals",
@@ -349,11 +357,13 @@ __all__ = [
     "delete_run",
     "describe",
     "discover",
+    "distinctions",
     "exit_code",
     "export_format",
     "export_formats",
     "export_report",
     "final_report",
+    "kind_word",
     "launch",
     "list_runs",
     "load_report",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaperon_engine.metrics.snapshot import Snapshot
+from chaperon_engine.metrics.snapshot import Percentiles, Snapshot
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_count, show_duration, show_us
 
@@ -12,17 +12,12 @@ _FIRST_SECOND_KNOWN_S = 2.0
 
 def live_line(snapshot: Snapshot) -> str:
     """One line, the most important first: it is cut at its end when the terminal is narrow."""
-    totals, latency = snapshot.totals, snapshot.latency_now
+    totals = snapshot.totals
     parts = [f"{snapshot.state} {_progress(snapshot)}"]
-    parts.append(f"{show_count(totals.requests)} requests")
-    if snapshot.requests_per_s or snapshot.elapsed_s >= _FIRST_SECOND_KNOWN_S:
-        parts.append(f"{show_count(snapshot.requests_per_s)}/s")
-    if latency.count:
-        parts.append(f"p50 {show_us(latency.p50)}")
-        parts.append(f"p99 {show_us(latency.p99)}")
-    parts.append(f"{show_count(totals.failed)} failed")
-    if totals.http_errors:
-        parts.append(f"{show_count(totals.http_errors)} HTTP errors")
+    if totals.requests or not snapshot.messages.are_there:
+        parts += _requests(snapshot)
+    if snapshot.messages.are_there:
+        parts += _messages(snapshot)
     if snapshot.sessions.started:
         parts.append(f"{show_count(snapshot.sessions.active)} sessions")
     health = snapshot.health
@@ -32,6 +27,40 @@ def live_line(snapshot: Snapshot) -> str:
     if snapshot.partial:
         parts.insert(1, "PARTIAL")
     return "  ".join(parts)
+
+
+def _requests(snapshot: Snapshot) -> list[str]:
+    totals = snapshot.totals
+    parts = [f"{show_count(totals.requests)} requests"]
+    parts += _rate(snapshot, snapshot.requests_per_s)
+    parts += _percentiles(snapshot.latency_now)
+    parts.append(f"{show_count(totals.failed)} failed")
+    if totals.http_errors:
+        parts.append(f"{show_count(totals.http_errors)} HTTP errors")
+    return parts
+
+
+def _messages(snapshot: Snapshot) -> list[str]:
+    """Messages of WebSockets; times are those of round trips."""
+    totals, now = snapshot.messages, snapshot.messages_now
+    parts = [f"{show_count(totals.messages)} messages"]
+    parts += _rate(snapshot, now.messages)
+    parts += _percentiles(snapshot.round_trip_now)
+    if totals.failed or not snapshot.totals.requests:
+        parts.append(f"{show_count(totals.failed)} failed")
+    parts.append(f"{show_count(totals.open)} sockets")
+    return parts
+
+
+def _rate(snapshot: Snapshot, per_s: float) -> list[str]:
+    is_known = per_s or snapshot.elapsed_s >= _FIRST_SECOND_KNOWN_S
+    return [f"{show_count(per_s)}/s"] if is_known else []
+
+
+def _percentiles(latency: Percentiles) -> list[str]:
+    if not latency.count:
+        return []
+    return [f"p50 {show_us(latency.p50)}", f"p99 {show_us(latency.p99)}"]
 
 
 def _progress(snapshot: Snapshot) -> str:

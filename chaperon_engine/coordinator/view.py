@@ -76,6 +76,7 @@ def make_snapshot(
     name = state.state
     if name == "finished" and not outcome.is_final:
         name = "draining"
+    messages, messages_now = aggregate.messages, aggregate.messages_now
     elapsed_s = outcome.duration_s
     if elapsed_s is None:
         elapsed_s = 0.0 if state.started_at is None else max(0.0, now - state.started_at)
@@ -93,6 +94,10 @@ def make_snapshot(
         failed_per_s=aggregate.failed_per_s,
         latency=aggregate.latency,
         latency_now=aggregate.latency_now,
+        messages=messages.totals,
+        messages_now=messages_now.totals(messages.totals.open),
+        round_trip=messages.round_trip,
+        round_trip_now=messages_now.round_trip.percentiles(),
         sessions=aggregate.sessions,
         iterations=aggregate.iterations,
         health=aggregate.health,
@@ -116,7 +121,7 @@ def make_snapshot(
 
 def worker_rows(state: RunState, aggregate: RunAggregate) -> list[WorkerRow]:
     """The workers now."""
-    median_us = aggregate.latency_now.p50
+    median_us = aggregate.median_us
     rows = []
     for worker in state.workers:
         figures = aggregate.worker_figures(worker.number)
@@ -135,6 +140,7 @@ def worker_rows(state: RunState, aggregate: RunAggregate) -> list[WorkerRow]:
                 steal=health.steal,
                 verdict=verdict(health, median_us).level,
                 note=worker.note,
+                messages_per_s=figures.messages_per_s if worker.alive else 0.0,
             )
         )
     return rows

@@ -21,7 +21,7 @@ import msgspec
 
 from chaperon_engine.export.files import started
 from chaperon_engine.export.lineprotocol import Field, line, series
-from chaperon_engine.metrics.model import HTTP
+from chaperon_engine.metrics.model import HTTP, MESSAGE_KINDS
 from chaperon_engine.metrics.summary import Distribution, ReportMetric
 from chaperon_engine.runs.report import Report, ReportInterval
 
@@ -105,10 +105,25 @@ class _Points:
             **_distribution(totals.service_time_us),
             **_brief("unexpected", totals.unexpected_service_time_us),
             **_brief("failure", totals.failure_time_us),
+            **self._messages(),
             **_counts("sessions", report.sessions),
             **_counts("iterations", report.iterations),
             "workers": len(report.run.workers),
             "health": report.health.verdict,
+        }
+
+    def _messages(self) -> dict[str, Field]:
+        totals = self._report.messages
+        return {
+            "sockets_opened": totals.opened,
+            "sockets_open": totals.open,
+            "messages_sent": totals.sent,
+            "messages_received": totals.received,
+            "messages_failed": totals.failed,
+            "messages_per_s": float(totals.messages_per_s),
+            "messages_bytes_in": totals.bytes_in,
+            "messages_bytes_out": totals.bytes_out,
+            **_brief("round_trip", totals.round_trip_us),
         }
 
 
@@ -138,6 +153,12 @@ def _figures(metric: ReportMetric) -> dict[str, Field]:
     fields["count"] = metric.count
     if metric.value is not None:
         fields["value"] = float(metric.value)
+    if metric.kind in MESSAGE_KINDS:
+        fields |= {
+            "failed": metric.failed,
+            "bytes_in": metric.bytes_in,
+            "bytes_out": metric.bytes_out,
+        }
     if metric.kind == HTTP:
         fields |= {
             "failed": metric.failed,
@@ -192,6 +213,19 @@ def _of_second(second: ReportInterval) -> dict[str, Field]:
         "health": second.health,
         "total_count": second.samples,
     }
+    messages = second.messages
+    if messages is not None:
+        trip = messages.round_trip
+        fields |= {
+            "messages_sent": messages.sent,
+            "messages_received": messages.received,
+            "messages_failed": messages.failed,
+            "round_trip_count": trip.count,
+        }
+        if trip.count:
+            fields["round_trip_percentile_50"] = float(trip.p50)
+            fields["round_trip_percentile_99"] = float(trip.p99)
+            fields["round_trip_max"] = float(trip.max)
     if second.samples:
         for name in ("min", "mean", "max"):
             fields[name] = _float(getattr(second, name))

@@ -24,17 +24,18 @@ from chaperon_engine.export.summary_figures import (
     count,
     custom_value,
     header_of,
-    label_of,
+    labels_of,
     most,
     origins,
     percent,
+    percentile,
     row_of,
     row_style,
     share_words,
     since,
 )
 from chaperon_engine.metrics.model import HTTP, WARMUP
-from chaperon_engine.metrics.summary import ReportMetric
+from chaperon_engine.metrics.summary import ReportMessages, ReportMetric, ReportTotals
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.units import show_bytes, show_duration
@@ -160,17 +161,10 @@ class _Page:
     def totals(self) -> Iterator[str]:
         totals, sessions = self.report.totals, self.report.sessions
         iterations = self.report.iterations
-        rate = self.paint(f"{totals.requests_per_s:,.1f}/s", "bold")
-        yield f"Requests    {totals.requests:,}   {rate}"
-        bad = f"{totals.failed:,} failed{share_words(totals.failed, totals.requests)}"
-        http = plural(totals.http_errors, "HTTP error")
-        http += share_words(totals.http_errors, totals.requests)
-        yield from self.facts("", [bad, http], "red" if totals.failed or totals.http_errors else "")
-        rest = [f"{totals.in_flight:,} in flight at the end"]
-        rest += [f"{totals.retries:,} stale retries"] if totals.retries else []
-        yield from self.facts("", rest)
-        moved = [f"{show_bytes(totals.bytes_in)} in", f"{show_bytes(totals.bytes_out)} out"]
-        yield from self.facts("Bytes", moved)
+        if totals.requests or not self.has_sockets:
+            yield from self.requests()
+        if self.has_sockets:
+            yield from self.messages()
         ended = [f"{sessions.planned:,} planned", f"{sessions.finished:,} finished"]
         for name in ("failed", "timed_out", "interrupted"):
             number = getattr(sessions, name)
@@ -181,6 +175,38 @@ class _Page:
             number = getattr(iterations, name)
             done += [f"{number:,} {name}"] if number else []
         yield from self.facts("Iterations", done)
+
+    @property
+    def has_sockets(self) -> bool:
+        """Whether a WebSocket was opened, or somebody tried."""
+        messages = self.report.messages
+        return bool(messages.opened or messages.failed or messages.sent or messages.received)
+
+    def requests(self) -> Iterator[str]:
+        totals = self.report.totals
+        rate = self.paint(f"{totals.requests_per_s:,.1f}/s", "bold")
+        yield f"Requests    {totals.requests:,}   {rate}"
+        bad = f"{totals.failed:,} failed{share_words(totals.failed, totals.requests)}"
+        http = plural(totals.http_errors, "HTTP error")
+        http += share_words(totals.http_errors, totals.requests)
+        yield from self.facts("", [bad, http], "red" if totals.failed or totals.http_errors else "")
+        rest = [f"{totals.in_flight:,} in flight at the end"]
+        rest += [f"{totals.retries:,} stale retries"] if totals.retries else []
+        yield from self.facts("", rest)
+        yield from self.facts("Bytes", _moved(totals))
+
+    def messages(self) -> Iterator[str]:
+        totals, times = self.report.messages, self.report.messages.round_trip_us
+        rate = self.paint(f"{totals.messages_per_s:,.1f}/s", "bold")
+        moved = [f"{totals.sent:,} sent", f"{totals.received:,} received", rate]
+        yield from self.facts("Messages", moved)
+        trips = [f"p50 {percentile(times, 'p50', 'us')}", f"p99 {percentile(times, 'p99', 'us')}"]
+        trips = [f"round trip {trips[0]}", *trips[1:]] if times.count else []
+        yield from self.facts("", [*_moved(totals), *trips])
+        sockets = [f"{totals.opened:,} opened", f"{totals.open:,} open at the end"]
+        bad = [f"{totals.failed:,} failed connects, sends, receives, pings and closes"]
+        yield from self.facts("WebSockets", [*sockets, *(bad if totals.failed else [])],
+                              "red" if totals.failed else "")  # fmt: skip
 
     def series(self) -> Iterator[str]:
         rows = [metric for metric in self.report.metrics if metric.kind == HTTP]
@@ -246,13 +272,13 @@ class _Page:
         rows, styles, thin = [], [], False
         # Sessions and services are named only where they tell two lines apart.
         several = len({metric.session for metric in metrics if metric.session}) > 1
-        for metric in metrics:
+        for metric, label in zip(metrics, labels_of(metrics, kinds, several), strict=True):
             times = metric.service_time_us
             thin = thin or (times.count > 0 and any(name in times.thin for name in names))
             unexpected = sum(metric.http_errors.values())
             rows.append(
                 [
-                    label_of(metric, kinds, several),
+                    label,
                     count(metric.count),
                     count(metric.failed),
                     *([count(unexpected)] if http else []),
@@ -288,10 +314,17 @@ class _Page:
     def errors(self) -> Iterator[str]:
         origin_of = origins()
         rows: list[tuple[int, str, str, str]] = []
-        for metric in self.report.metrics:
-            if metric.phase == WARMUP or metric.kind in _CUSTOM_KINDS:
-                continue
-            label = label_of(metric, metric.kind != HTTP, bool(metric.session))
+        failing = [
+            metric
+            for metric in self.report.metrics
+            if (metric.errors or metric.http_errors)
+            and metric.phase != WARMUP
+            and metric.kind not in _CUSTOM_KINDS
+        ]
+        requests = [metric for metric in failing if metric.kind == HTTP]
+        others = [metric for metric in failing if metric.kind != HTTP]
+        labels = labels_of(requests, False, True) + labels_of(others, True, True)
+        for metric, label in zip(requests + others, labels, strict=True):
             for code, number in metric.errors.items():
                 rows.append((number, code, origin_of.get(code, "target"), label))
             for status, number in metric.http_errors.items():
@@ -382,3 +415,7 @@ class _Page:
         for what, path in files.items():
             # A path is for copying: it is never cut or broken.
             yield f"{visible(what, 20):<10}  {visible(path, 5000)}"
+
+
+def _moved(totals: ReportTotals | ReportMessages) -> list[str]:
+    return [f"{show_bytes(totals.bytes_in)} in", f"{show_bytes(totals.bytes_out)} out"]

@@ -5,8 +5,11 @@ Must not know tables or terminals. Foreign text passes `text.visible` here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chaperon_engine.errors import ActionError
 from chaperon_engine.export.layout import Style
+from chaperon_engine.metrics.distinction import distinctions, kind_word
 from chaperon_engine.metrics.summary import Distribution, ReportMetric
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_bytes, show_count, show_duration, show_us
@@ -17,16 +20,28 @@ THIN = "*"
 """Marks a percentile with fewer than 10 samples above it."""
 
 
-def label_of(metric: ReportMetric, kind: bool, session: bool) -> str:
+def labels_of(metrics: Sequence[ReportMetric], kind: bool, session: bool) -> list[str]:
+    """What the series of one table are called: with their kind and session where asked for, and
+    with whatever else tells two of them apart."""
+    labels = [_label_of(metric, kind) for metric in metrics]
+    sessions = [metric.session if session else "" for metric in metrics]
+    told = [f"{label} ({name})" for label, name in zip(labels, sessions, strict=True)]
+    found = []
+    for label, name, more in zip(labels, sessions, distinctions(told, metrics), strict=True):
+        words = ", ".join(word for word in (name, more) if word)
+        found.append(visible(f"{label} ({words})" if words else label, 120))
+    return found
+
+
+def _label_of(metric: ReportMetric, kind: bool) -> str:
     what = metric.name or metric.url or metric.service
     label = f"{metric.method} {what}" if metric.method else what
     if kind:
-        label = f"{metric.kind} {label}"
+        label = f"{kind_word(metric.kind, metric.action)} {label}"
     tags = " ".join(f"{key}={value}" for key, value in sorted(metric.tags.items()))
     label += f" {{{tags}}}" if tags else ""
     label += f" [{metric.unit}]" if metric.unit not in ("", "us", "B") else ""
-    label += f" ({metric.session})" if session and metric.session else ""
-    return visible(label, 120)
+    return label
 
 
 def most(metrics: list[ReportMetric]) -> list[ReportMetric]:

@@ -60,6 +60,7 @@ from chaperon_engine.metrics.summary import (
     distribution,
 )
 from chaperon_engine.metrics.table import SeriesTable
+from chaperon_engine.metrics.traffic import MessageFigures, RunMessages
 from chaperon_engine.metrics.window import totals_of
 
 MAX_AHEAD_S: Final = 3600.0
@@ -72,6 +73,8 @@ class WorkerFigures(msgspec.Struct, frozen=True):
 
     requests_per_s: float = 0.0
     """Sent, over the frame's own interval."""
+    messages_per_s: float = 0.0
+    """Sent and received over WebSockets, likewise."""
     active_sessions: int = 0
     health: HealthSample = msgspec.field(default_factory=HealthSample)
 
@@ -108,6 +111,8 @@ class RunAggregate:
         self.table = SeriesTable(max_series)
         self.series: list[SeriesTotals] = []
         """Cumulative series by the run's numbers."""
+        self.messages = RunMessages(workers)
+        """What goes over WebSockets."""
         self._workers = [_Worker(number, max_series) for number in range(workers)]
         self._seconds = SecondHistory(workers, warmup_s=warmup_s)
         self._warmup_s = warmup_s
@@ -149,7 +154,7 @@ class RunAggregate:
         load_end_s = self._seconds.load_end_s
         in_window = load_end_s is None or middle_s < load_end_s
         after_warmup = in_window and middle_s >= self._warmup_s
-        sent, measured = 0, CounterValues()
+        sent, messages, measured = 0, 0, CounterValues()
         for delta in frame.deltas:
             number = self.table.of_worker(frame.worker, delta.id)
             assert number is not None  # the ledger knows all numbers of a frame
@@ -162,13 +167,19 @@ class RunAggregate:
                 sent += delta.sent
                 if not totals.key.phase:
                     measured += counts_of(delta)
+            else:
+                messages += self.messages.add(frame.worker, totals.key, delta, in_window=in_window)
         worker.measured += measured
         self._measured += measured
         if in_window:
             self._done_in_window += measured.ok + measured.failed
         self._remember(worker, frame)
+        length_s = end_s - start_s
         worker.figures = WorkerFigures(
-            per_second(sent, end_s - start_s), frame.sessions.active, frame.health
+            per_second(sent, length_s),
+            per_second(messages, length_s),
+            frame.sessions.active,
+            frame.health,
         )
         self._seconds.report(frame, start_s, end_s)
         return True
@@ -203,6 +214,7 @@ class RunAggregate:
         """
         lost = self._workers[worker]
         lost.is_lost = True
+        self.messages.worker_lost(worker)
         second = self._seconds.open_for(self._now_s)
         for slot in range(min(counters.used, counters.slots)):
             kind = counters.kind(slot)
@@ -288,6 +300,16 @@ class RunAggregate:
         """Of the last full second."""
         last = self._seconds.last
         return Percentiles() if last is None else last.whole_latency().percentiles()
+
+    @property
+    def messages_now(self) -> MessageFigures:
+        """What went over WebSockets in the last full second; not to be changed."""
+        return MessageFigures() if self._seconds.last is None else self._seconds.last.messages
+
+    @property
+    def median_us(self) -> int | float:
+        """The usual time of the last full second, which delays of workers are compared with."""
+        return 0 if self._seconds.last is None else self._seconds.last.median_us
 
     @property
     def requests_per_s(self) -> float:

@@ -12,13 +12,13 @@ from typing import Final
 
 from chaperon_engine.errors import ActionError, GeneratorExhausted
 from chaperon_engine.metrics.accumulate import LOST, SeriesTotals
-from chaperon_engine.metrics.model import HTTP
+from chaperon_engine.metrics.model import HTTP, MESSAGE_KINDS
 from chaperon_engine.metrics.snapshot import ErrorRow, SeriesRow, View
 
 MAX_ROWS: Final = 200
 MAX_ERRORS: Final = 100
 
-_ERROR_KINDS: Final = frozenset({HTTP, "call"})
+_ERROR_KINDS: Final = MESSAGE_KINDS | {HTTP, "call"}
 """A connect or DNS failure stands in its request's series too; it is shown there, once."""
 
 _SORTS: Final[Mapping[str, Callable[[SeriesTotals], float | str]]] = {
@@ -76,12 +76,13 @@ def error_rows(series: Iterable[SeriesTotals], limit: int = MAX_ERRORS) -> list[
         key = totals.key
         if key.phase or key.kind not in _ERROR_KINDS:
             continue
+        label = f"{key.kind} {key.label}" if key.kind in MESSAGE_KINDS else key.label
         rows += [
-            ErrorRow(key.label, key.session, code, origin_of(code), count)
+            ErrorRow(label, key.session, code, origin_of(code), count)
             for code, count in totals.errors.items()
         ]
         rows += [
-            ErrorRow(key.label, key.session, f"http_{status}", "target", count)
+            ErrorRow(label, key.session, f"http_{status}", "target", count)
             for status, count in totals.unexpected_statuses.items()
         ]
     rows.sort(key=lambda row: (-row.count, row.label, row.code))

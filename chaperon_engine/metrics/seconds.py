@@ -27,6 +27,7 @@ from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import HTTP, WARMUP, Frame, HealthSample, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.snapshot import Interval
+from chaperon_engine.metrics.traffic import MessageFigures
 from chaperon_engine.metrics.window import WindowHistory
 
 LAG_SECONDS: Final = 2
@@ -54,6 +55,8 @@ class Second:
     latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
     """Of the measured requests that ended in it."""
     warmup_latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
+    messages: MessageFigures = field(default_factory=MessageFigures)
+    """Those of warm-up too."""
     series: dict[int, list[SeriesDelta]] = field(default_factory=dict)
     """Deltas by the run's number of the series; merged only for rows that somebody looks at."""
     samples: list[tuple[int, HealthSample]] = field(default_factory=list)
@@ -64,6 +67,7 @@ class Second:
         """Add what a worker recorded for a series; requests of warm-up count here too."""
         self.series.setdefault(number, []).append(delta)
         if key.kind != HTTP:
+            self.messages.add(key.kind, delta)
             return
         self.requests += delta.sent
         self.ok += delta.ok
@@ -96,6 +100,12 @@ class Second:
         self.bytes_in += values.bytes_in
         self.bytes_out += values.bytes_out
         self.retries += values.retries
+
+    @property
+    def median_us(self) -> int | float:
+        """The usual time that something took, which a delay of the generator is compared with:
+        of requests, without any of round trips; 0 when unknown."""
+        return self.whole_latency().percentiles().p50 or self.messages.round_trip.percentiles().p50
 
     def whole_latency(self) -> CumulativeHistogram:
         """Of all requests that ended in it; not to be changed."""
@@ -181,7 +191,7 @@ class SecondHistory:
         self._in_flight += second.requests - second.ok - second.failed
         whole = second.whole_latency()
         latency = whole.percentiles()
-        verdict = self.health.observe(number, second.samples, latency.p50)
+        verdict = self.health.observe(number, second.samples, second.median_us)
         samples = [sample for _, sample in (*second.samples, *second.drain_samples)]
         self.intervals.append(
             Interval(
@@ -199,6 +209,7 @@ class SecondHistory:
                 bytes_in=second.bytes_in,
                 lag_p99_us=max((sample.lag_p99_us for sample in samples), default=0),
                 cpu=max((sample.cpu for sample in samples), default=0.0),
+                messages=second.messages.second(),
             )
         )
         self.latency.merge(second.latency)

@@ -59,6 +59,43 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
         return self.requests - self.ok - self.failed
 
 
+class MessageTotals(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over the WebSockets of the measured run (see `model` for the words)."""
+
+    opened: int = 0
+    open: int = 0
+    """Now, also those that were opened in warm-up."""
+    sent: int = 0
+    received: int = 0
+    """Complete and valid, read by the scenario or not."""
+    failed: int = 0
+    """Connects, sends, receives, pings and closes that failed."""
+    bytes_in: int = 0
+    """Payload."""
+    bytes_out: int = 0
+
+    @property
+    def messages(self) -> int:
+        return self.sent + self.received
+
+    @property
+    def are_there(self) -> bool:
+        """There is or was a WebSocket, or somebody tried to open one."""
+        return bool(self.opened or self.open or self.failed or self.messages)
+
+
+class MessageSecond(msgspec.Struct, frozen=True, kw_only=True):
+    """What went over WebSockets in one second of the run."""
+
+    sent: int = 0
+    received: int = 0
+    failed: int = 0
+    round_trip: Percentiles = Percentiles()
+    """Of the round trips that ended in it."""
+    heat: list[int] = []
+    """Their counts for the rows of `HEATMAP_EDGES_US`; empty when there were none."""
+
+
 class HealthView(msgspec.Struct, frozen=True, array_like=True):
     """Verdict on the generator itself."""
 
@@ -101,6 +138,8 @@ class Interval(msgspec.Struct, frozen=True):
     """Worst worker."""
     cpu: float = 0.0
     """Worst worker, 0 to 1."""
+    messages: MessageSecond | None = None
+    """None when no WebSocket had anything to do."""
 
 
 class SeriesRow(msgspec.Struct, frozen=True, array_like=True):
@@ -150,6 +189,8 @@ class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
     verdict: str = "good"
     note: str = ""
     """Why it is hung or lost."""
+    messages_per_s: float = 0.0
+    """Sent and received over WebSockets."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +216,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Cumulative, all HTTP requests with an expected status."""
     latency_now: Percentiles
     """The same over the last full second."""
+    messages: MessageTotals = MessageTotals()
+    """As of the last frames of all workers: up to a second ago."""
+    messages_now: MessageTotals = MessageTotals()
+    """The same over the last full second."""
+    round_trip: Percentiles = Percentiles()
+    """Cumulative, all round trips of WebSockets."""
+    round_trip_now: Percentiles = Percentiles()
     sessions: SessionCounts
     iterations: IterationCounts
     health: HealthView
@@ -246,3 +294,6 @@ class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
     latency: Percentiles
     rows: list[SeriesRow]
+    messages: MessageTotals | None = None
+    """Without `open`; None when the journal is too long to be read for it."""
+    round_trip: Percentiles = Percentiles()

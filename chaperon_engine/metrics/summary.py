@@ -60,6 +60,27 @@ class ReportTotals(msgspec.Struct, kw_only=True):
     failure_time_us: Distribution = msgspec.field(default_factory=Distribution)
 
 
+class ReportMessages(msgspec.Struct, kw_only=True):
+    """Sums over the WebSockets of the measured run."""
+
+    opened: int = 0
+    open: int = 0
+    """Still open at the end of the run."""
+    sent: int = 0
+    """Messages handed to a connection."""
+    received: int = 0
+    """Messages that arrived complete and valid, read by the scenario or not."""
+    failed: int = 0
+    """Connects, sends, receives, pings and closes that failed."""
+    messages_per_s: float = 0.0
+    """Sent and received within the measured window, divided by it."""
+    bytes_in: int = 0
+    """Payload."""
+    bytes_out: int = 0
+    round_trip_us: Distribution = msgspec.field(default_factory=Distribution)
+    """From a `ws_send` until the arrival of what the next `ws_await_recv` matched."""
+
+
 class ReportMetric(msgspec.Struct, kw_only=True):
     """One series."""
 

@@ -18,6 +18,7 @@ from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.model import HTTP, Frame, HistogramDelta
 from chaperon_engine.metrics.snapshot import Totals, WindowSummary
 from chaperon_engine.metrics.table import SeriesTable
+from chaperon_engine.metrics.traffic import MessageFigures
 
 BUDGET_BUCKETS: Final = 4_000_000
 """Buckets that a history keeps, 10 bytes each; beyond it neighbouring slots become one."""
@@ -138,6 +139,7 @@ def window_summary(
     """
     table = SeriesTable(max_series)
     series: dict[int, SeriesTotals] = {}
+    messages = MessageFigures()
     is_empty = True
     for frame in frames:
         for _, key in frame.new_series:
@@ -153,6 +155,7 @@ def window_summary(
             if number not in series:
                 series[number] = SeriesTotals(table.keys[number])
             series[number].add(delta)
+            messages.add(table.keys[number].kind, delta)
     if is_empty:
         return None
     counts, latency = CounterValues(), CumulativeHistogram()
@@ -174,4 +177,6 @@ def window_summary(
         totals=totals_of(counts),
         latency=latency.percentiles(),
         rows=[found.row(number, end_s - start_s) for number, found in sorted(series.items())],
+        messages=messages.totals(0),
+        round_trip=messages.round_trip.percentiles(),
     )

@@ -64,6 +64,7 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
         sessions=aggregate.sessions,
         iterations=aggregate.iterations,
         totals=aggregate.totals_summary(),
+        messages=aggregate.messages.summary(aggregate.measured_s),
         metrics=aggregate.metric_summaries(),
         checks=_converted(aggregate.checks(), ReportCheck),
         exceptions=_converted(aggregate.exceptions(), ReportException),

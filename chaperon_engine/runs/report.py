@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
-from chaperon_engine.metrics.snapshot import Interval, Percentiles
+from chaperon_engine.metrics.snapshot import Interval, MessageSecond, Percentiles
 from chaperon_engine.metrics.summary import (
     ReportHealth,
+    ReportMessages,
     ReportMetric,
     ReportTotals,
 )
@@ -130,6 +131,8 @@ class ReportInterval(msgspec.Struct, kw_only=True):
     """Worst worker, 0 to 1."""
     heat: list[int] = []
     """Counts for the rows of a latency heatmap: 10 us to 100 s, four rows a decade."""
+    messages: MessageSecond | None = None
+    """What went over WebSockets; None when nothing did."""
 
     @classmethod
     def of(cls, interval: Interval) -> ReportInterval:
@@ -162,6 +165,7 @@ class ReportInterval(msgspec.Struct, kw_only=True):
             bytes_in=self.bytes_in,
             lag_p99_us=self.lag_p99_us,
             cpu=self.cpu,
+            messages=self.messages,
         )
 
 
@@ -173,6 +177,9 @@ class Report(msgspec.Struct, kw_only=True):
     sessions: SessionCounts
     iterations: IterationCounts
     totals: ReportTotals
+    """HTTP requests."""
+    messages: ReportMessages = msgspec.field(default_factory=ReportMessages)
+    """WebSockets."""
     metrics: list[ReportMetric] = []
     checks: list[ReportCheck] = []
     exceptions: list[ReportException] = []
