@@ -17,11 +17,12 @@ from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
 from chaperon_tui.state.errors import in_words
-from chaperon_tui.state.history import History
+from chaperon_tui.state.history import History, message_step, request_step
 from chaperon_tui.state.reports import (
     metrics_table,
     problems_table,
     shown_metrics,
+    shows_messages,
     summary_rows,
     window_rows,
 )
@@ -69,7 +70,9 @@ class ReportScreen(Screen[None]):
         self.written = dict(written)
         """Format to the path that was written."""
         self.all_series = False
-        self._history = History()
+        is_of_messages = shows_messages(report)
+        self._subject = charts.MESSAGES if is_of_messages else charts.REQUESTS
+        self._history = History(message_step if is_of_messages else request_step)
         self._history.extend([second.as_interval() for second in report.intervals])
         self._timer: Timer | None = None
 
@@ -86,7 +89,8 @@ class ReportScreen(Screen[None]):
                 Panel("Series", TableView(metrics_table(self.report), id="metrics"), id="series"),
                 Panel("Time window", Timeline(self._draw_latency, self._history.last_s + 1,
                       id="timeline"), Rows([_HINT], wrap=True, id="window-figures"), id="window"),
-                Panel("Requests/s", Drawing(self._draw_rate, id="rate"), id="rates"),
+                Panel(self._subject.rate.capitalize(), Drawing(self._draw_rate, id="rate"),
+                      id="rates"),
                 Panel("Errors, checks", TableView(problems_table(self.report), id="problems"),
                       id="errors"),
             ],
@@ -100,7 +104,7 @@ class ReportScreen(Screen[None]):
         self.query_one("#metrics").focus()
         self._note_series()
         warmup = charts.warmup_words(self.report.run.warmup_s)
-        self.query_one("#window", Panel).set_note(f"service time · ← → mark{warmup}")
+        self.query_one("#window", Panel).set_note(f"{self._subject.time} · ← → mark{warmup}")
         self.query_one("#rates", Panel).set_note(warmup.removeprefix(" · "))
 
     @property
@@ -116,7 +120,8 @@ class ReportScreen(Screen[None]):
 
     def _draw_rate(self, width: int, height: int) -> list[Row]:
         x = charts.time_range(self._history, self._history.last_s + 1.0, None, width)
-        return charts.rate_chart(self._history.span(None), x, width, height, phases=self._phases)
+        return charts.rate_chart(self._history.span(None), x, width, height, phases=self._phases,
+                                 subject=self._subject)  # fmt: skip
 
     def _show_written(self) -> None:
         rows: list[Row] = [

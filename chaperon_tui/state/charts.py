@@ -35,6 +35,22 @@ LEAST_RATE_S = 0.5
 """A shorter part of a second says nothing about a rate."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What charts over time are about, in words."""
+
+    short_rate: str
+    rate: str
+    time: str
+    """What is timed."""
+    heat: str
+    """What the heatmap counts."""
+
+
+REQUESTS = Subject("req/s", "requests/s", "service time", "responses by service time")
+MESSAGES = Subject("msg/s", "messages/s", "round trip", "round trips by time")
+
+
 def span_words(span: int | None) -> str:
     """`whole run`, `last 60 s`, `last 5 min`."""
     if span is None:
@@ -110,15 +126,16 @@ def rate_chart(
     height: int,
     marks: tuple[float, float] | None = None,
     phases: Phases = WHOLE,
+    subject: Subject = REQUESTS,
 ) -> list[Row]:
-    """Requests and failures a second."""
+    """Requests, or messages, and failures a second."""
     sent = [(_middle(step), phases.rate(step)) for step in steps]
     bad = [
         (_middle(step), (step.failed + step.http_errors) / max(step.seconds, 1)) for step in steps
     ]
     top = max((value for _, value in sent if value is not None), default=0.0)
     y = linear_axis(max(top * 1.05, 10.0), max(1, min(4, (height - 2) // 2)), show_count)
-    lines = [Line("rate", "req/s", sent)]
+    lines = [Line("rate", subject.short_rate, sent)]
     if any(value for _, value in bad):
         lines.append(Line("failed", "failed", bad))
     return line_chart(lines, x, y, width, height, marks=marks, margins=MARGINS,
@@ -147,20 +164,28 @@ class RunCharts:
         self.span = SPANS[(SPANS.index(self.span) + 1) % len(SPANS)]
 
     def latency(self, width: int, height: int) -> list[Row]:
-        """Percentiles of the service time."""
+        """Percentiles of the service time, or of round trips."""
         return latency_chart(self._steps, self._time(width), width, height, phases=self._phases)
 
     def rate(self, width: int, height: int) -> list[Row]:
-        """Requests and failures a second."""
-        return rate_chart(self._steps, self._time(width), width, height, phases=self._phases)
+        """Requests, or messages, and failures a second."""
+        return rate_chart(self._steps, self._time(width), width, height, phases=self._phases,
+                          subject=self.subject)  # fmt: skip
 
     def heat(self, width: int, height: int) -> list[Row]:
         """Responses by service time and second."""
         return latency_heatmap(self._steps, self._time(width), width, height, self._phases)
 
     @property
+    def subject(self) -> Subject:
+        """What the charts are about."""
+        return MESSAGES if self._store.shows_messages else REQUESTS
+
+    @property
     def _steps(self) -> Sequence[Step]:
-        return self._store.history.span(self.span)
+        store = self._store
+        history = store.message_history if store.shows_messages else store.history
+        return history.span(self.span)
 
     @property
     def _phases(self) -> Phases:

@@ -18,7 +18,7 @@ from chaperon_engine import (
     show_us,
     visible,
 )
-from chaperon_tui.state.store import RunStore
+from chaperon_tui.state.store import RunStore, shows_messages
 
 _SHARES = {"p50": 0.5, "p75": 0.25, "p90": 0.1, "p95": 0.05, "p99": 0.01, "p99_9": 0.001}
 _MIN_ABOVE = 10
@@ -95,6 +95,8 @@ def share(part: float, whole: float) -> str:
 
 def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
     """The six tiles, of the last second or of the whole run."""
+    if shows_messages(snapshot):
+        return _message_tiles(snapshot, interval=interval)
     totals = snapshot.totals
     latency = snapshot.latency_now if interval else snapshot.latency
     if interval:
@@ -110,14 +112,53 @@ def tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
     part = share(totals.failed, done) if totals.failed else ""
     errors = f"+{show_count(totals.http_errors)} HTTP" if totals.http_errors else "no HTTP err"
     return (
-        Tile("Requests/s", show_count(rate), f"{show_count(totals.requests)} sent"),
-        Tile("p50", percentile(latency, "p50"), f"p75 {percentile(latency, 'p75')}"),
-        Tile("p95", percentile(latency, "p95"), f"p90 {percentile(latency, 'p90')}"),
-        Tile("p99", percentile(latency, "p99"), f"max {percentile(latency, 'max')}"),
+        Tile("Requests/s", show_count(rate), f"{show_count(totals.requests)} sent",
+             extra=_beside(snapshot, interval=interval)),
+        *_percentile_tiles(latency),
         Tile("Failed", failed, errors, extra=part,
              role="bad" if is_failing or totals.http_errors else ""),
         Tile("In flight", show_count(totals.in_flight), f"{active} sessions", f"{active} sess."),
     )  # fmt: skip
+
+
+def _message_tiles(snapshot: Snapshot, *, interval: bool) -> tuple[Tile, ...]:
+    """The same of messages; times are those of round trips."""
+    totals = snapshot.messages
+    failed = snapshot.messages_now.failed if interval else totals.failed
+    trip = snapshot.round_trip_now if interval else snapshot.round_trip
+    active = show_count(snapshot.sessions.active)
+    sent, received = show_count(totals.sent), show_count(totals.received)
+    return (
+        Tile("Messages/s", show_count(_messages_per_s(snapshot, interval=interval)),
+             f"{sent} sent, {received} received",
+             f"{show_count(totals.messages)} in all"),
+        *_percentile_tiles(trip, "RTT "),
+        Tile("Failed", show_count(failed) + ("/s" if interval else ""),
+             f"{show_bytes(totals.bytes_in)} in", role="bad" if failed else ""),
+        Tile("Sockets", show_count(totals.open), f"{active} sessions", f"{active} sess."),
+    )  # fmt: skip
+
+
+def _percentile_tiles(latency: Percentiles, what: str = "") -> tuple[Tile, ...]:
+    return (
+        Tile(f"{what}p50", percentile(latency, "p50"), f"p75 {percentile(latency, 'p75')}"),
+        Tile(f"{what}p95", percentile(latency, "p95"), f"p90 {percentile(latency, 'p90')}"),
+        Tile(f"{what}p99", percentile(latency, "p99"), f"max {percentile(latency, 'max')}"),
+    )
+
+
+def _messages_per_s(snapshot: Snapshot, *, interval: bool) -> float:
+    """Sent and received, in the last second or over the measured window."""
+    if interval:
+        return snapshot.messages_now.messages
+    return snapshot.messages.messages / snapshot.measured_s if snapshot.measured_s else 0.0
+
+
+def _beside(snapshot: Snapshot, *, interval: bool) -> str:
+    """What goes over WebSockets, beside the requests of a run that has both."""
+    if not snapshot.messages.are_there:
+        return ""
+    return f"+{show_count(_messages_per_s(snapshot, interval=interval))} msg/s"
 
 
 @dataclass(frozen=True)

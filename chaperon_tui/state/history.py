@@ -7,10 +7,10 @@ many. Percentiles cannot be averaged, so a step shows the worst of its seconds; 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from chaperon_engine import Interval
+from chaperon_engine import Interval, MessageSecond
 
 MAX_STEPS = 480
 """Steps of the whole run; reaching it doubles their length."""
@@ -67,10 +67,60 @@ class Step:
 _RANK = {"good": 0, "degraded": 1, "saturated": 2}
 
 
+def message_step(interval: Interval) -> Step:
+    """A second of WebSockets: messages in place of requests, round trips in place of service
+    times."""
+    messages = interval.messages or MessageSecond()
+    trip, count = messages.round_trip, messages.sent + messages.received
+    is_load = interval.phase != "drain"
+    return Step(
+        start_s=interval.second,
+        seconds=1,
+        requests=count,
+        failed=messages.failed,
+        http_errors=0,
+        in_flight=0,
+        p50=trip.p50,
+        p95=trip.p95,
+        p99=trip.p99,
+        max=trip.max,
+        count=trip.count,
+        heat=list(messages.heat),
+        verdict=interval.verdict,
+        load_requests=count if is_load else 0,
+        load_s=1 if is_load else 0,
+    )
+
+
+def request_step(interval: Interval) -> Step:
+    """A second of HTTP requests."""
+    latency = interval.latency
+    is_load = interval.phase != "drain"
+    return Step(
+        start_s=interval.second,
+        seconds=1,
+        requests=interval.requests,
+        failed=interval.failed,
+        http_errors=interval.http_errors,
+        in_flight=interval.in_flight,
+        p50=latency.p50,
+        p95=latency.p95,
+        p99=latency.p99,
+        max=latency.max,
+        count=latency.count,
+        heat=list(interval.heat),
+        verdict=interval.verdict,
+        load_requests=interval.requests if is_load else 0,
+        load_s=1 if is_load else 0,
+    )
+
+
 @dataclass
 class History:
     """Steps of the whole run and its latest seconds."""
 
+    step_of: Callable[[Interval], Step] = field(default=request_step)
+    """What of a second is kept: requests, or messages."""
     steps: list[Step] = field(default_factory=list)
     recent: deque[Step] = field(default_factory=lambda: deque(maxlen=RECENT_S))
     step_s: int = 1
@@ -85,8 +135,8 @@ class History:
             if interval.second <= self.last_s:
                 continue
             self.last_s = interval.second
-            self.recent.append(_step(interval))
-            self._add(_step(interval))
+            self.recent.append(self.step_of(interval))
+            self._add(self.step_of(interval))
             changed = True
         return changed
 
@@ -108,25 +158,3 @@ class History:
             old, self.steps = self.steps, []
             for each in old:
                 self._add(each)
-
-
-def _step(interval: Interval) -> Step:
-    latency = interval.latency
-    is_load = interval.phase != "drain"
-    return Step(
-        start_s=interval.second,
-        seconds=1,
-        requests=interval.requests,
-        failed=interval.failed,
-        http_errors=interval.http_errors,
-        in_flight=interval.in_flight,
-        p50=latency.p50,
-        p95=latency.p95,
-        p99=latency.p99,
-        max=latency.max,
-        count=latency.count,
-        heat=list(interval.heat),
-        verdict=interval.verdict,
-        load_requests=interval.requests if is_load else 0,
-        load_s=1 if is_load else 0,
-    )

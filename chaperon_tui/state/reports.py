@@ -34,13 +34,14 @@ from chaperon_tui.state.tables import (
     VALUE_KINDS,
     series_label,
     short_path,
+    told_apart,
     value_words,
 )
 
 METRICS = (
     Column("label", "Series", 0, "left", cut_middle=True),
     Column("session", "Session", 12, "left", from_width=118, cut_middle=True),
-    Column("count", "Requests", 8),
+    Column("count", "Count", 8),
     Column("failed", "Failed", 7),
     Column("http", "HTTP err", 8, from_width=96),
     Column("p50", "p50 ", 8),
@@ -82,7 +83,6 @@ def status_words(report: Report) -> tuple[str, str]:
 def summary_rows(report: Report) -> list[Row]:
     """The head of the report screen."""
     run, totals = report.run, report.totals
-    latency = totals.service_time_us
     words, role = status_words(report)
     started = visible(run.started_at[:19].replace("T", " "), 20)
     rows: list[Row] = [
@@ -91,28 +91,8 @@ def summary_rows(report: Report) -> list[Row]:
             (words, role),
             (f"  {started} UTC", "dim"),
         ),
-        (
-            (f"{show_count(totals.requests)} requests", "value"),
-            (f" in {_length(run.measured_s or run.duration_s)}, ", ""),
-            (f"{show_count(totals.requests_per_s)}/s", "value"),
-            (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
-        ),
-        (
-            ("Failed ", ""),
-            (show_count(totals.failed), "bad" if totals.failed else "value"),
-            (f" ({share(totals.failed, totals.requests)}) · HTTP errors ", ""),
-            (show_count(totals.http_errors), "bad" if totals.http_errors else "value"),
-            (f" · in flight at the end {show_count(totals.in_flight)}", ""),
-            (f" · resent {show_count(totals.retries)}" if totals.retries else "", ""),
-        ),
-        (
-            ("Service time ", ""),
-            *_percentile_runs([
-                (label, exact(latency, name))
-                for label, name in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"),
-                                    ("p99.9", "p99_9"), ("max", "max"))
-            ]),
-        ),
+        *(_request_rows(report) if totals.requests or not has_sockets(report) else []),
+        *(_message_rows(report) if has_sockets(report) else []),
         _sessions_row(report),
         (
             (f"{visible(run.id, 60)} · {len(run.workers)} worker", "dim"),
@@ -138,6 +118,65 @@ def summary_rows(report: Report) -> list[Row]:
         text = f"! {show_count(missing)} latencies died with their worker; counts are complete"
         rows.append(((text, "warn"),))
     return rows
+
+
+def has_sockets(report: Report) -> bool:
+    """Whether a WebSocket was opened, or somebody tried."""
+    messages = report.messages
+    return bool(messages.opened or messages.failed or messages.sent or messages.received)
+
+
+def shows_messages(report: Report) -> bool:
+    """A run with WebSockets and without HTTP requests: charts are about messages."""
+    return report.totals.requests == 0 and has_sockets(report)
+
+
+def _request_rows(report: Report) -> list[Row]:
+    run, totals = report.run, report.totals
+    return [
+        (
+            (f"{show_count(totals.requests)} requests", "value"),
+            (f" in {_length(run.measured_s or run.duration_s)}, ", ""),
+            (f"{show_count(totals.requests_per_s)}/s", "value"),
+            (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
+        ),
+        (
+            ("Failed ", ""),
+            (show_count(totals.failed), "bad" if totals.failed else "value"),
+            (f" ({share(totals.failed, totals.requests)}) · HTTP errors ", ""),
+            (show_count(totals.http_errors), "bad" if totals.http_errors else "value"),
+            (f" · in flight at the end {show_count(totals.in_flight)}", ""),
+            (f" · resent {show_count(totals.retries)}" if totals.retries else "", ""),
+        ),
+        (("Service time ", ""), *_spread(totals.service_time_us)),
+    ]
+
+
+def _message_rows(report: Report) -> list[Row]:
+    run, totals = report.run, report.messages
+    rows: list[Row] = [
+        (
+            (f"{show_count(totals.sent)} messages sent", "value"),
+            (", ", ""),
+            (f"{show_count(totals.received)} received", "value"),
+            (f" in {_length(run.measured_s or run.duration_s)}, ", ""),
+            (f"{show_count(totals.messages_per_s)}/s", "value"),
+            (f" · {show_bytes(totals.bytes_in)} in, {show_bytes(totals.bytes_out)} out", ""),
+        ),
+        (
+            (f"{show_count(totals.opened)} WebSockets opened, {show_count(totals.open)} open "
+             "at the end · failed ", ""),
+            (show_count(totals.failed), "bad" if totals.failed else "value"),
+        ),
+    ]  # fmt: skip
+    if totals.round_trip_us.count:
+        rows.append((("Round trip ", ""), *_spread(totals.round_trip_us)))
+    return rows
+
+
+def _spread(times: Distribution) -> list[Cell]:
+    names = (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p99.9", "p99_9"), ("max", "max"))
+    return _percentile_runs([(label, exact(times, name)) for label, name in names])
 
 
 def _length(value_s: float) -> str:
@@ -210,18 +249,22 @@ def metrics_table(report: Report, *, all_kinds: bool = False) -> Table:
     empty = "Nothing was measured."
     if report.metrics and not shown:
         empty = "No request was measured; f shows all series."
-    return Table.of(METRICS, [_metric_cells(metric) for metric in shown], empty=empty)
+    labels = told_apart([_label(metric) + unit_words(metric.unit) for metric in shown], shown)
+    cells = [_metric_cells(metric, label) for metric, label in zip(shown, labels, strict=True)]
+    return Table.of(METRICS, cells, empty=empty)
 
 
 def _label(metric: ReportMetric) -> str:
     what = metric.name or metric.url or metric.service
-    label = series_label(metric.kind, f"{metric.method} {what}".strip(), metric.phase)
+    label = series_label(
+        metric.kind, f"{metric.method} {what}".strip(), metric.phase, metric.action
+    )
     if metric.tags:
         label += " " + visible(" ".join(f"{k}={v}" for k, v in sorted(metric.tags.items())), 60)
     return label
 
 
-def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
+def _metric_cells(metric: ReportMetric, label: str) -> tuple[Cell, ...]:
     times, unit = metric.service_time_us, metric.unit
     http = sum(metric.http_errors.values())
     if metric.kind in VALUE_KINDS:
@@ -232,7 +275,7 @@ def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
                  _column(times, "p99", unit), _column(times, "p99_9", unit),
                  exact(times, "max", unit))  # fmt: skip
     return (
-        (_label(metric) + unit_words(unit), ""),
+        (label, ""),
         (visible(metric.session, 40), "dim"),
         (show_count(metric.count), ""),
         (show_count(metric.failed), "bad" if metric.failed else "dim"),
@@ -248,12 +291,14 @@ def _metric_cells(metric: ReportMetric) -> tuple[Cell, ...]:
 def problems_table(report: Report) -> Table:
     """Errors by series, exceptions and checks of a report."""
     rows: list[tuple[int, tuple[Cell, ...]]] = []
-    for metric in report.metrics:
+    failing = [metric for metric in report.metrics if metric.errors or metric.http_errors]
+    labels = told_apart([_label(metric) for metric in failing], failing)
+    for metric, label in zip(failing, labels, strict=True):
         for code, number in [
             *metric.errors.items(), *((f"http_{s}", n) for s, n in metric.http_errors.items()),
         ]:  # fmt: skip
             rows.append((number, ((show_count(number), "bad"), (error_words(code), ""),
-                                  (origin_of(code), "dim"), (_label(metric), "dim"))))  # fmt: skip
+                                  (origin_of(code), "dim"), (label, "dim"))))  # fmt: skip
     for group in report.exceptions:
         text = visible(f"{group.type}: {group.message}", 120)
         where = visible(f"{short_path(group.file)}:{group.line}", 120)
@@ -276,9 +321,19 @@ def problems_table(report: Report) -> Table:
 
 def window_rows(summary: WindowSummary) -> list[Row]:
     """Percentiles of a marked time window."""
-    totals = summary.totals
+    totals, messages = summary.totals, summary.messages
     length = max(summary.end_s - summary.start_s, 1)
     head = f"Window {show_time(summary.start_s)} to {show_time(summary.end_s)}: "
+    if messages is not None and messages.are_there and not totals.requests:
+        return [
+            (
+                (head, "heading"),
+                (f"{show_count(messages.messages)} messages", "value"),
+                (f", {show_count(messages.messages / length)}/s · failed ", ""),
+                (show_count(messages.failed), "bad" if messages.failed else "value"),
+            ),
+            (("  round trip", ""), *_percentile_runs(percentile_pairs(summary.round_trip))),
+        ]
     return [
         (
             (head, "heading"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from chaperon_engine import LogLine, Plan, Snapshot, visible
-from chaperon_tui.state.history import History
+from chaperon_tui.state.history import History, message_step
 
 LOG_LINES = 2000
 """Log lines that are kept; older ones are in the run's own log."""
@@ -23,6 +23,9 @@ class RunStore:
         self.snapshot: Snapshot | None = None
         """The newest one."""
         self.history = History()
+        """Of HTTP requests."""
+        self.message_history = History(message_step)
+        """Of what went over WebSockets."""
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         """Texts have passed `visible`."""
         self.log_count = 0
@@ -41,7 +44,13 @@ class RunStore:
                 LogLine(line.at_s, visible(line.level, 12), visible(line.source, 40),
                         visible(line.text))
             )  # fmt: skip
+        self.message_history.extend(snapshot.intervals)
         return self.history.extend(snapshot.intervals)
+
+    @property
+    def shows_messages(self) -> bool:
+        """The run has WebSockets and no HTTP request: tiles and charts are about messages."""
+        return self.snapshot is not None and shows_messages(self.snapshot)
 
     @property
     def is_warming_up(self) -> bool:
@@ -53,3 +62,8 @@ class RunStore:
     def is_finished(self) -> bool:
         """The run has ended, or its engine has."""
         return bool(self.lost) or (self.snapshot is not None and self.snapshot.state == "finished")
+
+
+def shows_messages(snapshot: Snapshot) -> bool:
+    """A run with WebSockets and without HTTP requests."""
+    return snapshot.totals.requests == 0 and snapshot.messages.are_there

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from chaperon_engine import (
     LogLine,
+    ReportMetric,
+    SeriesKey,
     SeriesRow,
     Snapshot,
     View,
+    distinctions,
+    kind_word,
     show_bytes,
     show_count,
     show_us,
@@ -28,7 +32,7 @@ from chaperon_tui.state.table import Cell, Column, Table
 SERIES = (
     Column("label", "Series", 0, "left", sort="label", cut_middle=True),
     Column("session", "Session", 12, "left", from_width=118, cut_middle=True),
-    Column("requests", "Requests", 9, sort="requests"),
+    Column("requests", "Count", 9, sort="requests"),
     Column("per_s", "/s", 6, sort="per_s"),
     Column("failed", "Failed", 7, sort="failed"),
     Column("http_errors", "HTTP err", 9, from_width=100, sort="http_errors"),
@@ -38,8 +42,12 @@ SERIES = (
     Column("max", "max", 8, from_width=90, sort="max"),
     Column("bytes_in", "Bytes in", 9, from_width=130),
 )
-MAIN_KINDS = ("http", "call", "counter", "gauge", "rate", "trend")
-"""What the table of series begins with, in this order: requests, calls, custom metrics."""
+MAIN_KINDS = (
+    "http", "ws_round_trip", "ws_recv", "ws_send", "ws_message", "ws_connect", "ws_close",
+    "ws_ping", "call", "counter", "gauge", "rate", "trend",
+)  # fmt: skip
+"""What the table of series begins with, in this order: requests, WebSockets, calls, custom
+metrics."""
 VALUE_KINDS = ("counter", "gauge", "rate")
 """Custom metrics that are one number, without a distribution."""
 SORTS = tuple(column.sort for column in SERIES if column.sort)
@@ -49,7 +57,7 @@ WORKERS = (
     Column("state", "State", 8, "left"),
     Column("cpu", "CPU", 5),
     Column("lag", "Lag p99", 8),
-    Column("per_s", "Req/s", 6),
+    Column("per_s", "/s", 6),
     Column("rss", "Memory", 8, from_width=44),
     Column("core", "Core", 4, from_width=56),
     Column("pid", "PID", 8, from_width=64),
@@ -74,14 +82,25 @@ LOG = (
 )
 
 
-def series_cells(row: SeriesRow) -> tuple[Cell, ...]:
-    """One series; kinds other than requests say what they are."""
-    kind = row.key.kind
-    label = series_label(kind, row.key.label.strip() or row.key.service, row.key.phase)
-    if row.key.tags:
-        label += " " + visible(" ".join(f"{k}={v}" for k, v in row.key.tags), 60)
-    label += unit_words(row.key.unit)
-    latency, unit = row.latency, row.key.unit
+def _row_label(row: SeriesRow) -> str:
+    key = row.key
+    label = series_label(key.kind, key.label.strip() or key.service, key.phase, key.action)
+    if key.tags:
+        label += " " + visible(" ".join(f"{k}={v}" for k, v in key.tags), 60)
+    return label + unit_words(key.unit)
+
+
+def told_apart(labels: Sequence[str], keys: Sequence[SeriesKey | ReportMetric]) -> list[str]:
+    """The labels of one table, the same ones with what tells their series apart."""
+    return [
+        f"{label} ({visible(words, 40)})" if words else label
+        for label, words in zip(labels, distinctions(labels, keys), strict=True)
+    ]
+
+
+def series_cells(row: SeriesRow, label: str) -> tuple[Cell, ...]:
+    """One series under its label."""
+    latency, unit, kind = row.latency, row.key.unit, row.key.kind
     if kind in VALUE_KINDS:
         shown: tuple[str, ...] = (f"{value_words(kind, row.value, unit)} ", "– ", "– ", "–")
     else:
@@ -109,9 +128,9 @@ def value_words(kind: str, value: float, unit: str) -> str:
     return share(value, 1.0) if kind == "rate" else show_value(value, unit)
 
 
-def series_label(kind: str, label: str, phase: str) -> str:
+def series_label(kind: str, label: str, phase: str, action: str) -> str:
     """`GET /`, `first byte GET /`, `warm-up GET /`: what it is stands first, where nothing cuts."""
-    words = [] if kind == "http" else [visible(kind.replace("_", " "), 20)]
+    words = [] if kind == "http" else [visible(kind_word(kind, action).replace("_", " "), 20)]
     if phase:
         words.insert(0, "warm-up" if phase == "warmup" else visible(phase, 12))
     return " ".join([*words, visible(label, 200)])
@@ -119,9 +138,10 @@ def series_label(kind: str, label: str, phase: str) -> str:
 
 def series_table(snapshot: Snapshot, rows: Sequence[SeriesRow], view: View) -> Table:
     """The rows that the engine sent for `view`, in the order of `rows`."""
+    labels = told_apart([_row_label(row) for row in rows], [row.key for row in rows])
     return Table(
         SERIES,
-        tuple(series_cells(row) for row in rows),
+        tuple(series_cells(row, label) for row, label in zip(rows, labels, strict=True)),
         offset=view.offset,
         total=max(snapshot.series_total, view.offset + len(rows)),
         sort=view.sort,
@@ -142,7 +162,7 @@ def workers_table(snapshot: Snapshot) -> Table:
             (visible(worker.state, 12), role),
             (f"{worker.cpu * 100:.0f} %", "warn" if worker.cpu > 0.85 else ""),
             (show_us(worker.lag_p99_us), "warn" if worker.lag_p99_us > 10_000 else ""),
-            (show_count(worker.requests_per_s), ""),
+            (show_count(worker.requests_per_s + worker.messages_per_s), ""),
             (show_bytes(worker.rss_bytes), ""),
             ("–" if worker.core is None else str(worker.core), "dim"),
             (str(worker.pid), "dim"),

@@ -221,6 +221,7 @@ class RunView(Container):
             table.show(make())
 
     def _note_panels(self, snapshot: Snapshot) -> None:
+        self._note_charts()
         errors = sum(error.count for error in snapshot.errors)
         notes = {
             "series": filter_words(self.store.plan.metrics) + self.series.note(snapshot),
@@ -234,5 +235,6 @@ class RunView(Container):
     def _note_charts(self) -> None:
         words = charts.span_words(self._charts.span)
         words += charts.warmup_words(self.store.plan.warmup_s)
-        self.query_one("#charts", Panel).set_note(f"service time, requests/s · {words}")
-        self.query_one("#heatmap", Panel).set_note(f"responses by service time · {words}")
+        subject = self._charts.subject
+        self.query_one("#charts", Panel).set_note(f"{subject.time}, {subject.rate} · {words}")
+        self.query_one("#heatmap", Panel).set_note(f"{subject.heat} · {words}")
