@@ -296,7 +296,9 @@ async def test_an_empty_queue_says_how_to_fill_it(tmp_path: Path) -> None:
         assert "Ctrl+G in the launch form" in driver.text()
 
 
-@pytest.mark.parametrize(("text", "size"), [(ACTING, "120x40"), (SHAPES, "80x24")])
+@pytest.mark.parametrize(
+    ("text", "size"), [(ACTING, "120x40"), (SHAPES, "80x24")], ids=["acting", "shapes"]
+)
 async def test_foreign_text_in_an_entry_breaks_nothing(
     text: str, size: str, tmp_path: Path
 ) -> None:
