@@ -46,6 +46,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{ return 200 "{body}"; }}
+        location = /changing {{ add_header X-Request-Id $request_id; return 200 "{body}"; }}
         location = /bench-status {{ stub_status; }}
     }}
 }}
@@ -89,7 +90,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where every request is answered with `BODY`."""
+        """Where every request is answered with `BODY`; below it `changing`, where each reply has a
+        header field of its own."""
         return f"http://127.0.0.1:{self.port}/"
 
     def status(self) -> Status:

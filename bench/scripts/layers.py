@@ -1,7 +1,8 @@
 """One layer of Chaperon at work: `layers.py URL CONNECTIONS LAYER REQUESTS...`.
 
 Each layer does everything that those before it do, and one thing more. `callbacks` and `future`
-are bare protocols; from `client` on it is the project's own code, unchanged. `worker` adds what a
+are bare protocols; from `client` on it is the project's own code, unchanged. `changing` is as
+`iterations`, with a server that gives each reply a header field of its own. `worker` adds what a
 worker process does each second (health, frames, their encoding), which is why `tick` does only
 that: REQUESTS times, after a recording of a thousand requests each.
 """
@@ -164,6 +165,13 @@ class _Iterating(Scenario):
         await session.get("/")
 
 
+class _Changing(Scenario):
+    """The same, but no reply is like the one before."""
+
+    async def run(self, session: Session) -> None:
+        await session.get("/changing")
+
+
 async def verbs(url: str, connections: int, requests: int) -> None:
     """`session.get("/")` in a loop of the scenario: labels and the session's own verbs."""
     recorder = Recorder(RunCounters(1).worker(0))
@@ -175,6 +183,12 @@ async def iterations(url: str, connections: int, requests: int) -> None:
     """An iteration for each request: admitted, counted, its errors caught."""
     recorder = Recorder(RunCounters(1).worker(0))
     await _load(_resolved(_Iterating, url, connections, requests // connections), recorder)
+
+
+async def changing(url: str, connections: int, requests: int) -> None:
+    """An iteration for each request; each reply has a head of its own and needs the parser."""
+    recorder = Recorder(RunCounters(1).worker(0))
+    await _load(_resolved(_Changing, url, connections, requests // connections), recorder)
 
 
 async def worker(url: str, connections: int, requests: int) -> None:
@@ -246,7 +260,7 @@ def _resolved(
 
 LAYERS: dict[str, Layer] = {
     layer.__name__: layer
-    for layer in (callbacks, future, client, recorded, verbs, iterations, worker, tick)
+    for layer in (callbacks, future, client, recorded, verbs, iterations, changing, worker, tick)
 }
 
 

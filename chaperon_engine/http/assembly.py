@@ -56,9 +56,10 @@ class ReplySink:
 
     def take(self) -> Sequence[bytes]:
         """The pieces of a body; renews the permits that were taken."""
-        for permits in (self.begin, self.complete):
-            if not permits:
-                permits.append(None)
+        if not self.begin:
+            self.begin.append(None)
+        if not self.complete:
+            self.complete.append(None)
         pieces = tuple(self.pieces)
         self.pieces.clear()
         return pieces
@@ -73,7 +74,7 @@ class Assembly:
 
     __slots__ = (
         "_body_bytes", "_feed", "_has_begun", "_pieces", "_raw", "_sink", "_target", "facts",
-        "has_extra", "head", "piece", "received",
+        "has_extra", "head", "is_known", "piece", "received",
     )  # fmt: skip
 
     def __init__(self, target: Target) -> None:
@@ -85,6 +86,8 @@ class Assembly:
         """Empty until the head is complete; ends in an empty line."""
         self.facts: HeadFacts = NO_FACTS
         """What the head says."""
+        self.is_known = False
+        """The head, to the byte, has come before: it will come again."""
         self.piece = b""
         """Body of this read."""
         self.has_extra = False
@@ -208,6 +211,7 @@ class Assembly:
             return False
         head = raw[:end]
         facts = self._target.facts.get(head)
+        self.is_known = facts is not None
         if facts is None:
             facts = read_facts(head)
             if facts is None:

@@ -157,7 +157,7 @@ class Connection(Link):
             return
         usual = response.request.usual
         if self._assembly.received:
-            self._assemble(data)
+            self._assemble(data, arrived_ns)
             return
         if data == usual.wire:
             response.content = usual.content
@@ -165,7 +165,7 @@ class Connection(Link):
             response.content = data[len(usual.head) :]
         else:
             self.first_byte_ns = arrived_ns
-            self._assemble(data)
+            self._assemble(data, arrived_ns)
             return
         # The same steps as in `_complete`. What has a usual reply has plain rules and no upload.
         response.head = usual.head
@@ -202,13 +202,13 @@ class Connection(Link):
 
     # How an exchange goes on.
 
-    def _assemble(self, data: bytes) -> None:
+    def _assemble(self, data: bytes, arrived_ns: int) -> None:
         """A reply, or a part of one, for the parser."""
         response, rules, assembly = self.response, self._rules, self._assembly
         assert response is not None
         try:
             if assembly.feed(data, rules, response):
-                self._complete(now_ns())
+                self._complete(arrived_ns)
             elif assembly.head:
                 if rules.stream:
                     self._stream(response).put(assembly.piece)
@@ -251,7 +251,10 @@ class Connection(Link):
     # How an exchange ends.
 
     def _complete(self, end_ns: int) -> None:
-        """The last byte of the reply is parsed. Raises ActionError when its body is no good."""
+        """The reply is complete; its last byte came at `end_ns`.
+
+        Raises ActionError when its body is no good.
+        """
         response, rules, assembly = self.response, self._rules, self._assembly
         assert response is not None
         self._fill_in(response)
@@ -265,11 +268,15 @@ class Connection(Link):
         except Exception as error:  # the scenario's own predicate
             response.expected = expected = False
             broken = error
-        self._series.completed(
-            self.start_ns, self.first_byte_ns, end_ns, facts.status, expected, received
-        )
+        start_ns, first_byte_ns = self.start_ns, self.first_byte_ns
+        if expected and first_byte_ns == end_ns:
+            self._series.completed_at_once(end_ns - start_ns, facts.status, received)
+        else:
+            self._series.completed(
+                start_ns, first_byte_ns, end_ns, facts.status, expected, received
+            )
         self.response = None
-        if broken is not None or response.stream is not None:
+        if broken is not None or rules.stream:
             self._deliver(response, broken)
         else:
             if not self.future.done():  # type: ignore[union-attr]
@@ -281,7 +288,12 @@ class Connection(Link):
             self.drop()
         else:
             self.reused = True
-            if rules.is_plain and assembly.is_repeatable and response.request.body is None:
+            if (
+                assembly.is_known
+                and rules.is_plain
+                and assembly.is_repeatable
+                and response.request.body is None
+            ):
                 response.request.usual = UsualReply(assembly.head, assembly.body, facts)
             assembly.reset(after_head=rules.is_head)
             self.pool.release(self)

@@ -26,11 +26,16 @@ class HeadFacts:
 
 NO_FACTS = HeadFacts(0, 0, False, False)
 
+_CONNECTION = b"\r\nconnection:"
+_SET_COOKIE = b"\r\nset-cookie:"
+
 
 def read_facts(head: bytes) -> HeadFacts | None:
     """The facts of a raw head that has passed the HTTP parser; None: it is not HTTP/1.x.
 
-    The parser also takes line ends before a reply, other protocols and other versions.
+    The parser also takes line ends before a reply, other protocols and other versions. Some servers
+    send a head of its own with each reply, so that this is on the hot path: the few names that
+    matter are searched in the whole head, which is much faster than to look at each field.
     """
     code = head[9:12]
     if not head.startswith(b"HTTP/1.") or not code.isdigit() or head[8:9] != b" ":
@@ -38,14 +43,17 @@ def read_facts(head: bytes) -> HeadFacts | None:
     status = int(code)
     if status < 200:
         return None
-    headers = Headers(parse_head(head))
-    connection = headers.get("connection", "").lower()
+    lower = head.lower()
+    connection = b""
+    for rest in lower.split(_CONNECTION)[1:]:
+        connection += rest.partition(b"\r\n")[0] + b","
     if head.startswith(b"HTTP/1.0"):
-        keeps_alive = "keep-alive" in connection
+        keeps_alive = b"keep-alive" in connection
     else:
-        keeps_alive = "close" not in connection
-    is_special = status in REDIRECTS or "set-cookie" in headers
-    return HeadFacts(status, len(headers.pairs), keeps_alive, is_special)
+        keeps_alive = b"close" not in connection
+    is_special = status in REDIRECTS or _SET_COOKIE in lower
+    # The status line and the empty line are none.
+    return HeadFacts(status, head.count(b"\r\n") - 2, keeps_alive, is_special)
 
 
 def ends_with_connection(head: bytes) -> bool:

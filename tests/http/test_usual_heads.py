@@ -130,3 +130,24 @@ def test_a_refused_reply_leaves_nothing_behind_for_other_connections(line: Line)
     future = line.send(sound)
     sound.data_received(HEAD + b"hi")
     assert future.result().body == b"hi"
+
+
+def test_a_head_becomes_the_usual_one_when_it_has_come_before(line: Line) -> None:
+    connection = line.connect()
+    before = line.prepared.usual
+
+    def reply(field: bytes) -> Response:
+        future = line.send(connection)
+        connection.data_received(HEAD[:-2] + b"X-Id: " + field + b"\r\n\r\nhi")
+        response = future.result()
+        assert (response.body, response.headers["x-id"]) == (b"hi", field.decode())
+        assert response.first_byte_ns == response.end_ns
+        return response
+
+    for number in range(200):
+        reply(b"%d" % number)
+    assert line.prepared.usual is before
+    reply(b"again")
+    assert line.prepared.usual is before
+    reply(b"again")
+    assert b"again" in line.prepared.usual.head
