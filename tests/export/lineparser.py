@@ -1,12 +1,14 @@
 """A strict parser of InfluxDB's line protocol, from its published grammar: what a server reads.
 
 Stricter than servers are: a backslash in a key or tag must escape something or stand before an
-ordinary character, where all versions of InfluxDB read it as itself.
+ordinary character, where all versions of InfluxDB read it as itself. Spaces of other widths than
+the ordinary one separate nothing and are taken, as servers do.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 Value = int | float | str | bool
@@ -86,7 +88,7 @@ def _word(line: str, at: int, ends: str, escaped: str) -> tuple[str, int]:
             return found, at
         elif char in escaped:
             raise Malformed(f"{char!r} is not escaped in {line[:80]!r}")
-        if not char.isprintable():
+        if not char.isprintable() and unicodedata.category(char) != "Zs":
             raise Malformed(f"a control character {char!r}")
         found, at = found + char, at + 1
     raise Malformed(f"the line ends within {found[:40]!r}")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaperon_engine import export
@@ -40,6 +40,7 @@ def carried(text: str) -> str:
     return visible(text, 1000).replace("\\", "\uff3c")
 
 
+@example("10\u00a0000\u3000\u2003", {"a": "\u00a0"}, {"a\u202f": "\u00a0", "=": 0})
 @given(_NASTY, st.dictionaries(_KEYS, _NASTY, max_size=4), st.dictionaries(_KEYS, _VALUES))
 def test_any_text_and_number_comes_back(
     name: str, tags: dict[str, str], fields: dict[str, Field]
@@ -87,6 +88,8 @@ def test_any_text_and_number_comes_back(
         "m,_t=a f=1 1",
         "m f=99999999999999999999i 1",
         "m f=nan 1",
+        "m,t=a\u2028b f=1 1",
+        "m,t=a\x1fb f=1 1",
     ],
 )
 def test_the_parser_of_the_tests_is_strict(text: str) -> None:
