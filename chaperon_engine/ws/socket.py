@@ -121,12 +121,12 @@ class WebSocket(SocketLife):
                 )
             except BaseException as error:
                 raise self._waited_in_vain(waiter, error, start) from None
-        elapsed_us = (arrived_ns - start) // 1000
+        elapsed_us = (arrived_ns - start) // 1000 if arrived_ns > start else 0
         series = self.series.ws_recv or self.series.of("ws_recv")
-        if 0 <= elapsed_us < EXACT_BELOW_US:
+        if elapsed_us < EXACT_BELOW_US:
             series.exact[elapsed_us] += 1
         else:
-            series.record(max(elapsed_us, 0))
+            series.record(elapsed_us)
         return message if decode is None else decoded(message, decode)
 
     async def await_recv(
@@ -177,12 +177,12 @@ class WebSocket(SocketLife):
             else:
                 fits, value = test(message)
             if fits:
-                elapsed_us = (arrived_ns - start) // 1000
+                elapsed_us = (arrived_ns - start) // 1000 if arrived_ns > start else 0
                 series = self.series.ws_recv or self.series.of("ws_recv")
-                if 0 <= elapsed_us < EXACT_BELOW_US:
+                if elapsed_us < EXACT_BELOW_US:
                     series.exact[elapsed_us] += 1
                 else:
-                    series.record(max(elapsed_us, 0))
+                    series.record(elapsed_us)
                 sent_ns = self._sent_ns
                 if 0 < sent_ns <= arrived_ns:
                     self._sent_ns = 0
