@@ -8,12 +8,13 @@ function: `session.repeat(self.browse, 3)` calls `self.browse(session)` three ti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chaperon_engine.clock import now_ns
-from chaperon_engine.errors import ActionError
+from chaperon_engine.errors import ActionError, InvalidRequest
+from chaperon_engine.text import visible
 
 if TYPE_CHECKING:
     from chaperon_engine.session import Session
@@ -34,6 +35,20 @@ def error_code(error: BaseException) -> str:
     if isinstance(error, ActionError):
         return error.code
     return "exception" if isinstance(error, Exception) else "cancelled"
+
+
+def check_function(function: object, what: str) -> None:
+    """Raises InvalidRequest for what `what` cannot call."""
+    if callable(function):
+        return
+    if iscoroutine(function):
+        name = function.__qualname__.rpartition(".")[2]
+        function.close()
+        raise InvalidRequest(
+            f"{what} calls the function itself: give it {visible(name)} and the arguments, "
+            f"without calling {visible(name)}(...)"
+        )
+    raise InvalidRequest(f"{what} takes a function, not {visible(repr(function), 80)}")
 
 
 def function_name(function: SessionFunction) -> str:

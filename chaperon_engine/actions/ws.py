@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from chaperon_engine.actions.delay import Wait
 from chaperon_engine.definition.resolved import ResolvedService
@@ -21,7 +21,9 @@ from chaperon_engine.ws.options import ConnectOptions
 if TYPE_CHECKING:
     from chaperon_engine.session import Session
 
-RETRY_DELAY_S = 3.0
+CONNECT_RETRIES: Final = 1
+"""How often connecting is tried again after a time-out unless a call says otherwise."""
+RETRY_DELAY_S: Final = 3.0
 """Up to so long, at random, between attempts to connect."""
 
 
@@ -38,7 +40,7 @@ class ConnectKeywords:
     ping_timeout: Duration | None = None
     max_message_bytes: int | str | None = None
     max_queue: int | None = None
-    retries: int = 0
+    retries: int = CONNECT_RETRIES
     retry_delay: Wait = RETRY_DELAY_S
 
 
@@ -72,6 +74,15 @@ def timeout_s(timeout: Duration | None) -> float | None:
     if timeout is None or (timeout.__class__ is float and timeout > 0):
         return timeout
     return _seconds(timeout, "timeout")
+
+
+def retries_of(value: int) -> int:
+    """How often to try again. Raises InvalidRequest."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequest(
+            f"retries must be a whole number of 0 or more, not {visible(repr(value), 80)}"
+        )
+    return value
 
 
 def _seconds(duration: Duration | None, name: str) -> float | None:

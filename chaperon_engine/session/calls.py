@@ -9,6 +9,7 @@ from chaperon_engine.actions.call import (
     SessionFunction,
     Timing,
     call,
+    check_function,
     function_name,
     traced,
 )
@@ -30,6 +31,7 @@ class Calls(SessionCore):
 
     def call(self, function: SessionFunction, *args: Any) -> Work:
         """Call a function with the session; its result."""
+        check_function(function, "call")
         return call(self._session, function, args)
 
     def call_traced(self, function: SessionFunction, *args: Any, name: str | None = None) -> Work:
@@ -40,6 +42,7 @@ class Calls(SessionCore):
 
     def repeat(self, function: SessionFunction, times: int, *args: Any) -> Work:
         """Call a function so many times, one after the other."""
+        check_function(function, "repeat")
         return repeat(self._session, function, times, args)
 
     def repeat_traced(
@@ -53,6 +56,7 @@ class Calls(SessionCore):
         self, function: SessionFunction, duration: Duration, *args: Any
     ) -> Coroutine[Any, Any, int]:
         """Call a function again and again until `duration` is over; how often it was called."""
+        check_function(function, "loop")
         return loop(self._session, function, wait_s(duration, self, "duration"), args)
 
     def retry_on_error(
@@ -67,6 +71,7 @@ class Calls(SessionCore):
 
         Each of them comes after `delay` and a random part of `random_delay`.
         """
+        check_function(function, "retry_on_error")
 
         def pause_s() -> float:
             return wait_s(delay, self) + random_wait_s(random_delay, self)
@@ -84,5 +89,6 @@ class Calls(SessionCore):
         return run_action(self._session, action, series)
 
     def _call_series(self, action: str, function: SessionFunction, name: str | None) -> TimedSeries:
+        check_function(function, action)
         name = name or function_name(function)
         return self._context.call_series(action, name, measured=self._is_measured)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from chaperon_engine.actions.call import SessionFunction
+from chaperon_engine.actions.call import SessionFunction, check_function
 from chaperon_engine.actions.delay import wait_s
 from chaperon_engine.actions.spawn import ChildHandle, SpreadHandle
 from chaperon_engine.actions.spread import due_count, due_offset_ns
@@ -37,6 +37,7 @@ class Children(SessionCore):
         nobody awaits is awaited at the end of `run`, before the iteration counts as completed.
         Raises InvalidRequest when there are too many children.
         """
+        check_function(function, "spawn")
         name = name or _name_of(function)
         family = self._kin
         handle = family.admit(name)[0]
@@ -58,6 +59,7 @@ class Children(SessionCore):
         each of them starts is recorded as the metric `<name> start delay`. `await` the handle, or
         `join(name)`, for the values of all.
         """
+        check_function(function, "cc_spread")
         try:
             calls = count(rate, "rate")
         except ValueError as error:

@@ -6,14 +6,20 @@ socket is opened.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chaperon_engine.actions.delay import Wait, random_wait_s
 from chaperon_engine.actions.http import ResultCallback
-from chaperon_engine.actions.ws import RETRY_DELAY_S, ConnectKeywords, options_of, timeout_s
+from chaperon_engine.actions.ws import (
+    CONNECT_RETRIES,
+    RETRY_DELAY_S,
+    ConnectKeywords,
+    options_of,
+    retries_of,
+    timeout_s,
+)
 from chaperon_engine.errors import InvalidRequest, RequestTimeout, WebSocketNotOpen
 from chaperon_engine.net.url import Fields, with_params
 from chaperon_engine.text import visible
@@ -63,15 +69,15 @@ class WebSocketVerbs(ABC):
         ping_timeout: Duration | None = None,
         max_message_bytes: int | str | None = None,
         max_queue: int | None = None,
-        retries: int = 0,
+        retries: int = CONNECT_RETRIES,
         retry_delay: Wait = RETRY_DELAY_S,
     ) -> WebSocket:
         """Open a WebSocket. `path` is joined with the service's base URL as text; a full URL is
         taken as it is. Cookies, headers and credentials are sent as with a request.
 
         `series` is its label in place of the URL; `compression` offers permessage-deflate;
-        `ping_interval` sends own pings. A time-out is tried again up to `retries` times, after a
-        random part of `retry_delay`.
+        `ping_interval` sends own pings. After a time-out it is tried again, up to `retries` times
+        (0: never), each time after a random part of `retry_delay`. Each attempt is measured.
         """
         given = ConnectKeywords(
             params=params,
@@ -105,6 +111,8 @@ class WebSocketVerbs(ABC):
         found: SocketSeries = NULL_SERIES
         if session._is_measured:
             found = session._context.socket_series(target.name, shown, series or "")
+        left = retries_of(retries)
+        pause_s = random_wait_s(retry_delay, session, "retry_delay")
         ws_target = worker.target(target.service, target.labels)
         while True:
             try:
@@ -118,10 +126,11 @@ class WebSocketVerbs(ABC):
                 )
                 break
             except RequestTimeout:
-                if retries <= 0:
+                if not left:
                     raise
-                retries -= 1
-            await asyncio.sleep(random_wait_s(retry_delay, session, "retry_delay"))
+                left -= 1
+            await session._wait(pause_s)
+            pause_s = random_wait_s(retry_delay, session, "retry_delay")
         sockets[name] = socket
         return socket
 

@@ -6,7 +6,7 @@ from asyncio import Future, sleep
 from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
-from chaperon_engine.actions.call import SessionFunction
+from chaperon_engine.actions.call import SessionFunction, check_function
 from chaperon_engine.actions.delay import Wait, random_wait_s, wait_s
 from chaperon_engine.actions.every import Periodics
 from chaperon_engine.errors import InvalidRequest
@@ -38,6 +38,7 @@ class Waits(SessionCore):
 
         The same function again replaces it. Children have periodic functions of their own only.
         """
+        check_function(function, "every")
         period_s = wait_s(period, self, "period")
         if period_s <= 0:
             raise InvalidRequest(f"period must be more than zero seconds, not {period!r}")

@@ -11,10 +11,12 @@ import trustme
 from websockets.asyncio.server import ServerConnection, serve
 
 from chaperon_engine import Scenario, Session, UserError, WebSocketAction
+from chaperon_engine.actions.ws import CONNECT_RETRIES
 from chaperon_engine.definition.model import Tls
 from chaperon_engine.errors import (
     ActionError,
     ConnectionRefused,
+    InvalidRequest,
     ProtocolViolation,
     TlsVerificationError,
     UpgradeRefused,
@@ -191,7 +193,7 @@ async def test_a_server_that_never_or_ever_so_slowly_replies_is_given_up_in_time
 
     async def steps(session: Session) -> None:
         with pytest.raises(UpgradeTimeout, match=r"not open within 0\.1 s"):
-            await session.ws_connect("/", timeout=0.1)
+            await session.ws_connect("/", timeout=0.1, retries=0)
 
     for behaviour in (stalling, dripping):
         async with serving(behaviour) as url:
@@ -199,6 +201,20 @@ async def test_a_server_that_never_or_ever_so_slowly_replies_is_given_up_in_time
         connect = of_kind(ran, "ws_connect")
         assert connect.errors == {"timeout_upgrade": 1}
         assert connect.failures.max_us < 1_000_000
+
+
+async def test_a_time_out_is_tried_again_once_unless_a_call_says_otherwise() -> None:
+    async def steps(session: Session) -> None:
+        with pytest.raises(UpgradeTimeout):
+            await session.ws_connect("/", timeout=0.05, retry_delay=0.01)
+        for wrong in (-1, "many", 1.5, True):
+            with pytest.raises(InvalidRequest, match="retries must be a whole number"):
+                await session.ws_connect("/", retries=wrong)  # type: ignore[arg-type]
+
+    async with serving(stalling) as url:
+        ran = await walk(url, steps)
+    assert of_kind(ran, "ws_connect").errors == {"timeout_upgrade": 1 + CONNECT_RETRIES}
+    assert CONNECT_RETRIES == 1
 
 
 async def test_a_time_out_is_tried_again_as_often_as_said_and_each_attempt_is_measured() -> None:
