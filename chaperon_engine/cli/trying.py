@@ -156,9 +156,14 @@ def _timings(timings_us: dict[str, float]) -> str:
 
 
 def _counts(event: TrialFinished) -> str:
+    sockets = (
+        f"{plural(event.sockets, 'WebSocket')}, {event.sockets_failed:,} failed, "
+        f"{plural(event.messages_sent, 'message')} sent, {event.messages_received:,} received; "
+    )
     return (
         f"{plural(event.requests, 'request')}, {event.failed:,} failed, "
         f"{plural(event.http_errors, 'HTTP error')}; "
+        f"{sockets if event.sockets else ''}"
         f"{plural(event.checks_passed, 'check')} passed, {event.checks_failed:,} failed; "
         f"{plural(event.iterations, 'iteration')}, {event.iterations_failed:,} failed"
     )

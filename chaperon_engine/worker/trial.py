@@ -133,6 +133,7 @@ class _Trial:
             "session": sessions_failed,
             "iteration": iterations_failed,
             "request": totals.failed,
+            "WebSocket": len(observer.sockets_failed),
             "check": observer.checks_failed,
         }
         told = [
@@ -155,6 +156,10 @@ class _Trial:
             http_errors=totals.http_errors,
             checks_passed=observer.checks_passed,
             checks_failed=observer.checks_failed,
+            sockets=observer.sockets,
+            sockets_failed=len(observer.sockets_failed),
+            messages_sent=observer.messages_sent,
+            messages_received=observer.messages_received,
         )
 
 

@@ -125,7 +125,7 @@ class TrialFinished(TrialMessage, frozen=True, kw_only=True):
     """The last event: the verdict."""
 
     ok: bool
-    """Every session finished, no iteration failed, no request failed, every check passed."""
+    """Every session finished, no iteration, request or WebSocket failed, every check passed."""
     verdict: str
     """One sentence."""
     sessions: int
@@ -137,6 +137,12 @@ class TrialFinished(TrialMessage, frozen=True, kw_only=True):
     http_errors: int
     checks_passed: int
     checks_failed: int
+    sockets: int = 0
+    """WebSockets that a scenario asked for."""
+    sockets_failed: int = 0
+    """Those in which something failed."""
+    messages_sent: int = 0
+    messages_received: int = 0
 
 
 class TrialRefused(TrialMessage, frozen=True, kw_only=True):

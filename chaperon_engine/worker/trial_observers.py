@@ -59,6 +59,11 @@ class Observer:
         """Id of the session that is running; its children are known by themselves."""
         self.checks_passed = 0
         self.checks_failed = 0
+        self.sockets = 0
+        self.sockets_failed: set[int] = set()
+        """Numbers of the exchanges that opened them."""
+        self.messages_sent = 0
+        self.messages_received = 0
 
     def at_s(self) -> float:
         """Seconds since the beginning."""
@@ -109,7 +114,7 @@ class Observer:
             )
         )
 
-    def opened(self, number: int, headers: Headers) -> None:
+    def opened(self, number: int, headers: Headers, timings_us: dict[str, float]) -> None:
         """A WebSocket is open."""
         self._emit(
             TrialResponse(
@@ -120,6 +125,7 @@ class Observer:
                 reason="Switching Protocols",
                 expected=True,
                 headers=[(visible(name), visible(value)) for name, value in headers.items()],
+                timings_us=timings_us,
             )
         )
 
@@ -127,6 +133,8 @@ class Observer:
         self, number: int, what: str, kind: str, content: bytes, close_code: int = 0
     ) -> None:
         """A message went out or came in, or the socket ended."""
+        self.messages_sent += what == "sent"
+        self.messages_received += what == "received"
         self._emit(
             TrialSocket(
                 at_s=self.at_s(),
