@@ -72,6 +72,17 @@ class HttpClient:
         twin.series_for = self.series_for
         return twin
 
+    def measure(self, is_measured: bool) -> None:
+        """Whether how connections are made is recorded from now on; also of clients that share
+        them."""
+        worker, labels = self._worker, self._labels._replace(is_measured=is_measured)
+        self._labels = labels
+        for state in self._states.values():
+            state.target = worker.target(state.target.service, labels)
+        for state in (self._foreign or {}).values():
+            first = self.service(next(iter(self._services))).target
+            state.target = worker.foreign(first, state.target.address)
+
     def _twin(self) -> HttpClient:
         return HttpClient(self._worker, self._services, self._labels)
 

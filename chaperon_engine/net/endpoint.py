@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from chaperon_engine.definition.resolved import ResolvedService
 from chaperon_engine.errors import InvalidRequest
 from chaperon_engine.metrics.model import SeriesKey
+from chaperon_engine.metrics.series import NULL_TIMED
 from chaperon_engine.net.fields import (
     HeaderFields,
     basic_credentials,
@@ -59,6 +60,8 @@ class Endpoint:
 
     def series(self, kind: str) -> TimedSink:
         """The series of dns, connect, tls or pool_wait, in the phase of this moment."""
+        if not self.labels.is_measured:
+            return NULL_TIMED
         return self.network.recorder.timed(
             SeriesKey(
                 kind=kind,

@@ -35,3 +35,5 @@ class Labels(NamedTuple):
 
     scenario: str = ""
     session: str = ""
+    is_measured: bool = True
+    """Whether how they are made is recorded."""

@@ -16,6 +16,7 @@ def stop_measuring(session: SessionCore) -> None:
     session._is_measured = False
     session._labels = UNMEASURED
     session._http.series_for = _unmeasured_hop
+    session._http.measure(False)
     stop_measuring_sockets(session._sockets, set(session._context.sockets.values()))
     for view in (session._views or {}).values():
         view._labels = UNMEASURED
@@ -30,10 +31,13 @@ def unmeasured(session: SessionCore) -> Iterator[None]:
         for named in (session._sockets or {}).values()
         for socket in named.values()
     ]
+    was_measured = session._is_measured
     stop_measuring(session)
     try:
         yield
     finally:
+        if was_measured:
+            session._http.measure(True)
         for socket, series in sockets:
             socket.series = series
 

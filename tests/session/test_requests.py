@@ -233,6 +233,32 @@ async def test_what_teardown_sends_is_never_measured(target: RunningTarget) -> N
     assert target.stats.document()["requests"] == 5
 
 
+class OnlyTearingDown(Scenario):
+    async def run(self, session: Session) -> None:
+        pass
+
+    async def teardown(self, session: Session) -> None:
+        await session.get("/")
+        await session.ws_connect("/ws/echo")
+        await session.ws_send("hello")
+        await session.ws_await_recv("hello")
+        await session.ws_close()
+        await session.spawn(_connect)
+
+
+async def _connect(child: Session) -> None:
+    await child.ws_connect("/ws/echo")
+
+
+async def test_connections_that_teardown_makes_are_not_measured_either(
+    target: RunningTarget,
+) -> None:
+    ran = await run(population(OnlyTearingDown, url=target.url))
+    assert not ran.exceptions
+    assert target.stats.document()["websocket"]["opened"] == 2
+    assert not ran.series
+
+
 class Calling(Scenario):
     calls = 0
 
