@@ -15,7 +15,13 @@ from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.export.layout import cell_width, cut, pad, wrap
 from chaperon_engine.metrics.model import IterationCounts, LogLine, SessionCounts
-from chaperon_engine.metrics.snapshot import HealthView, Percentiles, Snapshot, Totals
+from chaperon_engine.metrics.snapshot import (
+    HealthView,
+    MessageTotals,
+    Percentiles,
+    Snapshot,
+    Totals,
+)
 from chaperon_engine.runs.listing import RunSummary
 from tests.export.canned import DANGEROUS, HOSTILE
 
@@ -62,6 +68,23 @@ def snapshot(**changes: object) -> Snapshot:
         (
             {"elapsed_s": 9, "requests_per_s": 0.0, "latency_now": Percentiles()},
             "running 9 s/10 s  12.3k requests  0/s  5 failed  7 HTTP errors  50 sessions",
+        ),
+        (
+            {
+                "totals": Totals(),
+                "requests_per_s": 0.0,
+                "latency_now": Percentiles(),
+                "messages": MessageTotals(50, 48, 6_000, 5_998, 2),
+                "messages_now": MessageTotals(0, 48, 1_000, 1_000),
+                "round_trip_now": Percentiles(count=1_000, p50=483, p99=11_600),
+            },
+            "running 3 s/10 s  12k messages  2k/s  p50 483 µs  p99 11.6 ms  2 failed  48 sockets"
+            "  50 sessions",
+        ),
+        (
+            {"messages": MessageTotals(50, 48, 6_000, 6_000)},
+            "running 3 s/10 s  12.3k requests  4.12k/s  p50 1.23 ms  p99 5.68 ms  5 failed"
+            "  7 HTTP errors  12k messages  0/s  48 sockets  50 sessions",
         ),
         (
             {

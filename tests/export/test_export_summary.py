@@ -9,7 +9,7 @@ import pytest
 from chaperon_engine.export.layout import cell_width
 from chaperon_engine.export.summary import render
 from chaperon_engine.metrics.model import SessionCounts
-from chaperon_engine.metrics.summary import Distribution, ReportHealth, ReportTotals
+from chaperon_engine.metrics.summary import Distribution, ReportHealth, ReportMessages, ReportTotals
 from chaperon_engine.runs.report import Report, ReportRun, ReportWorker
 from tests.export.canned import DANGEROUS, HOSTILE, distribution, hostile, metric, report
 
@@ -26,6 +26,45 @@ def test_the_summary_names_totals_rate_sessions_and_iterations() -> None:
         "330 completed   4 failed",
     ):
         assert part in text
+
+
+def test_a_run_of_messages_alone_is_headed_by_them() -> None:
+    messages = ReportMessages(
+        opened=100, open=3, sent=8_027, received=8_020, failed=7, messages_per_s=4013.04,
+        bytes_in=40_100, bytes_out=40_135, round_trip_us=distribution(8_020),
+    )  # fmt: skip
+    text = render(report(totals=ReportTotals(), messages=messages, metrics=[]), width=100)
+    for part in (
+        "Messages    8,027 sent   8,020 received   4,013.0/s",
+        "39.2 KiB in   39.2 KiB out   round trip p50",
+        "WebSockets  100 opened   3 open at the end   7 failed connects, sends, receives",
+    ):
+        assert part in text
+    assert "Requests" not in text
+    both = render(report(messages=messages), width=100)
+    assert "Requests    1,003" in both
+    assert "Messages    8,027 sent" in both
+
+
+def test_series_of_one_label_say_what_tells_them_apart() -> None:
+    fields = {"session": "visitors", "service": "target", "method": "", "url": "", "errors": {}}
+    fields |= {"http_errors": {}}
+    rows = [
+        metric(kind="connect", scenario="Visit", **fields),
+        metric(kind="connect", scenario="Greet", **fields),
+        metric(kind="call", action="run_scenario", name="Greet", **fields),
+        metric(kind="call", action="schedule_scenario", name="Greet", **fields),
+        metric(kind="call", action="call_traced", name="Greet", **fields),
+    ]
+    text = render(report(metrics=rows), width=120)
+    for label in (
+        "connect target (Visit)",
+        "connect target (Greet)",
+        "run_scenario Greet ",
+        "schedule_scenario Greet ",
+        "call Greet ",
+    ):
+        assert text.count(f"  {label}") == 1
 
 
 def test_every_percentile_has_the_failed_count_beside_it() -> None:

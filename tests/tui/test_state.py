@@ -19,8 +19,11 @@ from chaperon_engine import (
     LaunchRequest,
     LoadProfile,
     LogLine,
+    MessageSecond,
+    MessageTotals,
     Percentiles,
     PopulationPlan,
+    Totals,
     UserError,
     View,
 )
@@ -171,6 +174,48 @@ def test_tiles_show_the_whole_run_or_the_last_second():
     assert whole[4].role == "bad"
     assert whole[5].value == "48"
     assert last[4].value.endswith("/s")
+
+
+def of_messages(**changes):
+    """A run with WebSockets and without requests."""
+    second = MessageSecond(
+        sent=600, received=590, failed=1, round_trip=canned.latency(2.0, 590), heat=[0, 590]
+    )
+    return msgspec.structs.replace(
+        canned.snapshot(),
+        totals=Totals(),
+        measured_s=10.0,
+        messages=MessageTotals(40, 38, 6_000, 5_900, 2, 29_500, 30_000),
+        messages_now=MessageTotals(0, 38, 600, 590),
+        round_trip=canned.latency(1.0, 5_900),
+        round_trip_now=canned.latency(2.0, 590),
+        intervals=[msgspec.structs.replace(canned.intervals(1)[0], messages=second)],
+        **changes,
+    )
+
+
+def test_tiles_and_charts_are_about_messages_where_there_are_no_requests():
+    snapshot = of_messages()
+    whole, last = tiles(snapshot, interval=False), tiles(snapshot, interval=True)
+    assert [tile.title for tile in whole] == [
+        "Messages/s", "RTT p50", "RTT p95", "RTT p99", "Failed", "Sockets",
+    ]  # fmt: skip
+    assert (whole[0].value, whole[0].note) == ("1.19k", "6k sent, 5.9k received")
+    assert (last[0].value, last[4].value, last[4].role) == ("1.19k", "0/s", "")
+    assert (whole[4].value, whole[4].role, whole[5].value) == ("2", "bad", "38")
+    store = RunStore("run", canned.plan())
+    store.fold(snapshot)
+    shown = charts.RunCharts(store)
+    assert shown.subject is charts.MESSAGES
+    assert [step.requests for step in store.message_history.steps] == [1190]
+    assert any("msg/s" in row_text(row) for row in shown.rate(60, 10))
+
+
+def test_a_run_with_both_has_its_messages_beside_the_requests():
+    both = msgspec.structs.replace(of_messages(), totals=canned.snapshot().totals)
+    first = tiles(both, interval=True)[0]
+    assert (first.title, first.extra) == ("Requests/s", "+1.19k msg/s")
+    assert not tiles(canned.snapshot(), interval=True)[0].extra
 
 
 @pytest.mark.parametrize(
