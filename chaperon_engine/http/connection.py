@@ -149,7 +149,6 @@ class Connection(Link):
     # What the transport calls.
 
     def data_received(self, data: bytes) -> None:
-        arrived_ns = now_ns()
         response = self.response
         if response is None:
             if not self.closing:
@@ -157,29 +156,30 @@ class Connection(Link):
             return
         usual = response.request.usual
         if self._assembly.received:
-            self._assemble(data, arrived_ns)
+            self._assemble(data)
             return
         if data == usual.wire:
             response.content = usual.content
         elif len(data) == usual.size and data.startswith(usual.head):
             response.content = data[len(usual.head) :]
         else:
-            self.first_byte_ns = arrived_ns
-            self._assemble(data, arrived_ns)
+            self.first_byte_ns = now_ns()
+            self._assemble(data, is_first=True)
             return
+        end_ns = now_ns()
         # The same steps as in `_complete`. What has a usual reply has plain rules and no upload.
         response.head = usual.head
         response.status = status = usual.status
         response.is_special = usual.is_special
         response.start_ns = start_ns = self.start_ns
-        response.first_byte_ns = response.end_ns = arrived_ns
+        response.first_byte_ns = response.end_ns = end_ns
         response.received = received = usual.size
         if status < 400:
             response.expected = True
-            self._series.completed_at_once(arrived_ns - start_ns, status, received)
+            self._series.completed_at_once(end_ns - start_ns, status, received)
         else:
             response.expected = False
-            self._series.completed(start_ns, arrived_ns, arrived_ns, status, False, received)
+            self._series.completed(start_ns, end_ns, end_ns, status, False, received)
         self.response = None
         try:  # noqa: SIM105 - a context manager costs more than the whole line
             self.future.set_result(response)  # type: ignore[union-attr]
@@ -202,13 +202,16 @@ class Connection(Link):
 
     # How an exchange goes on.
 
-    def _assemble(self, data: bytes, arrived_ns: int) -> None:
+    def _assemble(self, data: bytes, is_first: bool = False) -> None:
         """A reply, or a part of one, for the parser."""
         response, rules, assembly = self.response, self._rules, self._assembly
         assert response is not None
         try:
             if assembly.feed(data, rules, response):
-                self._complete(arrived_ns)
+                end_ns = now_ns()
+                if is_first:
+                    self.first_byte_ns = end_ns
+                self._complete(end_ns)
             elif assembly.head:
                 if rules.stream:
                     self._stream(response).put(assembly.piece)
@@ -251,7 +254,7 @@ class Connection(Link):
     # How an exchange ends.
 
     def _complete(self, end_ns: int) -> None:
-        """The reply is complete; its last byte came at `end_ns`.
+        """The reply is complete; its last byte was parsed at `end_ns`.
 
         Raises ActionError when its body is no good.
         """

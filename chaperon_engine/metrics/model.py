@@ -9,7 +9,8 @@ http_errors   complete responses whose status the call did not expect (part of `
 in_flight     sent - ok - failed
 service time  from handing the first byte of the request to an established connection until the
               last byte of the body is parsed, in microseconds
-first byte    from the same start until the first byte of the reply
+first byte    from the same start until the first byte of the reply; of a reply in one piece until
+              that is parsed
 
 WebSockets, per socket label; opened = closed (ws_close: ok + failed) + still open:
 
