@@ -61,6 +61,7 @@ from chaperon_engine.protocol.messages import (
 )
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible
+from chaperon_engine.worker.forgotten import watching
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import OutputStream
 from chaperon_engine.worker.placement import RemotePlacement
@@ -265,7 +266,7 @@ class _Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        with HealthMonitor(loop, self._setup.core) as health:
+        with HealthMonitor(loop, self._setup.core) as health, watching(recorder.exception):
             self._health = health
             await _sleep_until(start.start_ns)
             health.sample()  # The wait for the start is no part of the first second.

@@ -27,6 +27,7 @@ from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.model import IterationCounts, SessionCounts
 from chaperon_engine.units import show_duration
+from chaperon_engine.worker.forgotten import watching
 from chaperon_engine.worker.output import OutputStream
 from chaperon_engine.worker.population import LoadRunner
 from chaperon_engine.worker.preflight import check_services
@@ -87,7 +88,11 @@ class _Trial:
         )
         output = OutputStream(lambda line: self._log.add("output", "", line))
         http = ObservedHttp(asyncio.get_running_loop(), self._recorder, self._observer)
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            watching(self._recorder.exception),
+        ):
             try:
                 for population in self._test.populations:
                     await self._run_one(_once(population), http)
@@ -141,6 +146,8 @@ class _Trial:
             for what, count in faults.items()
             if count
         ]
+        if observer.forgotten:
+            told.append(f"{observer.forgotten} call{'s' * (observer.forgotten > 1)} never awaited")
         if self._was_cut_off:
             told.insert(0, f"cut off after {show_duration(self._limit_s)}")
         return TrialFinished(

@@ -27,6 +27,7 @@ from chaperon_engine.net.ports import Labels, RecorderPort
 from chaperon_engine.session.child import CURRENT_CHILD
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible, visible_block
+from chaperon_engine.worker.forgotten import NEVER_AWAITED
 from chaperon_engine.worker.trial_events import (
     MAX_BODY_CHARS,
     TrialCheck,
@@ -59,6 +60,8 @@ class Observer:
         """Id of the session that is running; its children are known by themselves."""
         self.checks_passed = 0
         self.checks_failed = 0
+        self.forgotten = 0
+        """Calls that nobody awaited."""
         self.sockets = 0
         self.sockets_failed: set[int] = set()
         """Numbers of the exchanges that opened them."""
@@ -178,7 +181,8 @@ class Observer:
         )
 
     def exception(self, group: ExceptionGroup) -> None:
-        """User code raised."""
+        """User code raised, or forgot to await."""
+        self.forgotten += group.type == NEVER_AWAITED
         self._emit(
             TrialException(
                 at_s=self.at_s(),

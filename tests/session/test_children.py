@@ -473,3 +473,24 @@ async def test_a_childs_log_lines_carry_its_id() -> None:
 
     ran = await run(population(scenario(steps), name="p"))
     assert [(line.source, line.text) for line in ran.log] == [("p-0/child-0", "hello")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [("spawn", ()), ("cc_spread", ()), ("every", ("1s",)), ("call", ()), ("call_traced", ())],
+)
+async def test_what_is_no_function_is_refused_in_one_sentence(
+    verb: str, arguments: tuple[str, ...]
+) -> None:
+    async def search(child: Session) -> None:
+        pass
+
+    async def steps(session: Session) -> None:
+        wanted = {"rate": 1} if verb == "cc_spread" else {}
+        with pytest.raises(InvalidRequest, match=f"{verb} takes a function, not 'search'"):
+            getattr(session, verb)(*arguments, "search", **wanted)
+        with pytest.raises(InvalidRequest, match=r"give it search and the arguments, without"):
+            getattr(session, verb)(*arguments, search(session), **wanted)
+
+    ran = await run(population(scenario(steps)))
+    assert not ran.exceptions

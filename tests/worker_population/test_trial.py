@@ -218,3 +218,30 @@ class VisitTest""",
     assert any(
         isinstance(event, TrialLog) and event.source == "buyers-0/side-0" for event in events
     )
+
+
+async def test_what_fails_on_a_websocket_and_what_was_not_awaited_is_told(
+    target: RunningTarget, tmp_path: Path
+) -> None:
+    steps = (
+        "await session.ws_connect('/ws/echo')",
+        "await session.ws_send('other')",
+        "session.ws_send('forgotten')",
+        "await session.ws_await_recv('hello', timeout=0.2)",
+    )
+    events = await told(write(tmp_path, target.url, "\n        ".join(steps)))
+    (failure,) = [event for event in events if isinstance(event, TrialFailure)]
+    assert failure.code == "timeout_message"
+    assert failure.message.endswith("what arrived did not fit: 'other'")
+    (forgotten,) = [event for event in events if isinstance(event, TrialException)]
+    assert (forgotten.type, forgotten.line) == ("NeverAwaited", 15)
+    opened = next(e for e in events if isinstance(e, TrialResponse) and e.status == 101)
+    assert opened.timings_us["total"] >= opened.timings_us["upgrade"] > 0
+    last = events[-1]
+    assert isinstance(last, TrialFinished)
+    assert (last.sockets, last.sockets_failed) == (1, 1)
+    assert (last.messages_sent, last.messages_received) == (1, 1)
+    assert last.verdict == "Not well: 1 iteration failed, 1 WebSocket failed, 1 call never awaited."
+    assert "1 WebSocket, 1 failed, 1 message sent, 1 received" in show_event(
+        last, width=80, color=False
+    )
