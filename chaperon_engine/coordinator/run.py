@@ -309,7 +309,10 @@ class Coordinator:
         counters = self.counters.worker(worker)
         summary = self.aggregate.worker_lost(worker, counters)
         self._end_ns = max(self._end_ns, time.monotonic_ns())
-        self.state.reasons.append(missing_of_lost(worker, summary.missing_latencies))
+        has_sockets = self.aggregate.messages.totals.are_there
+        self.state.reasons.append(
+            missing_of_lost(worker, summary.missing_latencies, has_sockets=has_sockets)
+        )
         self._keeper.worker_lost(worker, note, counters)
 
     def _note(self, what: str, by: str) -> None:

@@ -75,12 +75,15 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
     )
 
 
-def missing_of_lost(worker: int, latencies: int) -> str:
+def missing_of_lost(worker: int, latencies: int, *, has_sockets: bool) -> str:
     """What a report says of the figures that died with a worker."""
-    return (
+    words = (
         f"worker {worker}: {latencies} completed requests are counted without their latencies and "
         "classes, and one request may be counted that was not sent or the reverse"
     )
+    if has_sockets:
+        words += "; what went over its WebSockets in its last second is not counted"
+    return words
 
 
 def _workers(

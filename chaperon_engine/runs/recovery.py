@@ -159,7 +159,8 @@ class _Replay:
         ]
         for worker, note in self.lost.items():
             reasons.append(f"worker {worker} was lost: {note}")
-            reasons.append(missing_of_lost(worker, self.missing[worker]))
+            has_sockets = self.aggregate is not None and self.aggregate.messages.totals.are_there
+            reasons.append(missing_of_lost(worker, self.missing[worker], has_sockets=has_sockets))
         reasons.append(
             "the engine was killed: recovered from the journal, which ends "
             f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "
