@@ -112,7 +112,9 @@ class WebSocketVerbs(ABC):
         if session._is_measured:
             found = session._context.socket_series(target.name, shown, series or "")
         left = retries_of(retries)
-        pause_s = random_wait_s(retry_delay, session, "retry_delay")
+        if retry_delay != RETRY_DELAY_S:
+            # Refused before anything is sent. Else not drawn: random numbers take 2.5 KiB a session.
+            random_wait_s(retry_delay, session, "retry_delay")
         ws_target = worker.target(target.service, target.labels)
         while True:
             try:
@@ -129,8 +131,7 @@ class WebSocketVerbs(ABC):
                 if not left:
                     raise
                 left -= 1
-            await session._wait(pause_s)
-            pause_s = random_wait_s(retry_delay, session, "retry_delay")
+            await session._wait(random_wait_s(retry_delay, session, "retry_delay"))
         sockets[name] = socket
         return socket
 
