@@ -18,9 +18,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 """Longer frames are a protocol error on any conversation."""
 
 
-class Message(
-    msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
+class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all messages; the tag is the class name. What has an unknown field is no message."""
 
 
