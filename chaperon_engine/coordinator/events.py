@@ -4,8 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chaperon_engine.crew.events import (
+    KillWorker,
+    LocateHang,
+    Say,
+    Send,
+    WatchLimits,
+    WorkerState,
+)
 from chaperon_engine.metrics.model import Frame
-from chaperon_engine.protocol.messages import FromWorker, ToWorker
+from chaperon_engine.protocol.messages import FromWorker
+
+__all__ = [
+    "AbortAsked",
+    "Action",
+    "ApplyFrame",
+    "BeginLoad",
+    "Event",
+    "FinishRun",
+    "FromWorkerEvent",
+    "HangLocated",
+    "KillWorker",
+    "Limits",
+    "LocateHang",
+    "NoteSteering",
+    "RefuseRun",
+    "Say",
+    "Send",
+    "StopAsked",
+    "Tick",
+    "WorkerExited",
+    "WorkerIsLost",
+    "WorkerState",
+]
 
 # events
 
@@ -61,14 +92,6 @@ Event = Tick | FromWorkerEvent | WorkerExited | HangLocated | StopAsked | AbortA
 
 
 @dataclass(frozen=True)
-class Send:
-    """Send a message to a worker."""
-
-    worker: int
-    message: ToWorker
-
-
-@dataclass(frozen=True)
 class BeginLoad:
     """All workers are ready: the run's second 0 is at `start_ns`. Comes before the sends."""
 
@@ -83,33 +106,11 @@ class ApplyFrame:
 
 
 @dataclass(frozen=True)
-class LocateHang:
-    """Find out where a worker hangs; answered by HangLocated."""
-
-    worker: int
-
-
-@dataclass(frozen=True)
-class KillWorker:
-    """End a worker's process with SIGKILL; WorkerExited follows."""
-
-    worker: int
-
-
-@dataclass(frozen=True)
 class WorkerIsLost:
     """No further frame comes from this worker, and its last one is missing."""
 
     worker: int
     note: str
-
-
-@dataclass(frozen=True)
-class Say:
-    """A line for the log."""
-
-    level: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -148,53 +149,14 @@ Action = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(WatchLimits):
     """Times of the state machine, in seconds."""
 
     barrier_s: float = 60.0
     """All workers must be ready by then."""
     start_delay_s: float = 0.1
     """From the start barrier to second 0, so that every worker has heard of it."""
-    ping_every_s: float = 1.0
-    hung_after_s: float = 3.0
-    """A worker that answered no ping for this long hangs."""
-    kill_after_s: float = 10.0
-    """A hanging worker is killed this long after it was noticed."""
     end_margin_s: float = 5.0
     """Beyond the grace period before a run that will not end is aborted."""
-    abort_s: float = 5.0
-    """Workers that have not ended this long after an abort are killed."""
     max_time_s: float = 24 * 3600.0
     """Absolute end of a run whose plan has none."""
-    blind_after_s: float = 1.0
-    """When the coordinator itself was away for this long it cannot judge the workers' silence."""
-
-
-@dataclass
-class WorkerState:
-    """One worker as the state machine sees it. Only the state machine writes it."""
-
-    number: int
-    state: str = "starting"
-    """`starting`, `ready`, `running`, `hung`, `done` or `lost`."""
-    pid: int = 0
-    core: int | None = None
-    note: str = ""
-    heard_at: float = 0.0
-    """When it last answered, monotonic seconds."""
-    pinged: int = 0
-    hung_at: float | None = None
-    place: str = ""
-    """Where it hangs."""
-    killed: bool = False
-    failure: str = ""
-    """What it said of itself, or what was wrong with what it sent, before it was killed."""
-    is_idle: bool = False
-    """Its own sessions have ended."""
-    had_last_frame: bool = False
-    refused_all: bool = False
-    """No session of it passed `init`."""
-
-    @property
-    def alive(self) -> bool:
-        return self.state not in ("done", "lost")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -35,12 +34,12 @@ from chaperon_engine.coordinator.events import (
     WorkerExited,
     WorkerIsLost,
 )
-from chaperon_engine.coordinator.hang import innermost_user_frame
 from chaperon_engine.coordinator.keeping import RunKeeper
-from chaperon_engine.coordinator.links import WorkerLink
 from chaperon_engine.coordinator.server import ClientServer, Seen
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.crew.crew import Crew, WorkerProcess
+from chaperon_engine.crew.links import WorkerLink
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
@@ -64,28 +63,8 @@ from chaperon_engine.runs.report import Report
 from chaperon_engine.runs.window import read_window
 
 TICK_S = 0.05
-TRACE_WAIT_S = 0.2
-"""How long a hanging worker has to write down where it is."""
 MAX_READ_BYTES = 8 * 1024 * 1024
 """A longer journal is not read while the run goes on: the workers' messages would wait."""
-EOF_WAIT_TICKS = 10
-"""How many ticks after a worker's end its last words may still arrive."""
-
-
-class WorkerProcess(Protocol):
-    """A worker as its parent process can treat it."""
-
-    number: int
-    pid: int
-    core: int | None
-
-    def reap(self) -> str | None: ...
-
-    def kill(self) -> None: ...
-
-    def ask_where(self) -> None: ...
-
-    def trace(self) -> str: ...
 
 
 class Coordinator:
@@ -125,14 +104,7 @@ class Coordinator:
         )
         self.leases = Leases()
         self.server = ClientServer(self, self.leases, time.monotonic)
-        self._workers = workers
-        self._links = [
-            WorkerLink(self._hears(worker.number), self._mistrusts(worker.number))
-            for worker in workers
-        ]
-        self._gone_for: dict[int, int] = {}
-        """For how many ticks the process of a worker has been known to be gone."""
-        self._exits_told: set[int] = set()
+        self._crew = Crew(workers, self)
         self._logs = LogMemory()
         self._say = say
         self._keeper = RunKeeper(directory, record, self._disk_refuses)
@@ -145,21 +117,17 @@ class Coordinator:
 
     def link(self, worker: int) -> WorkerLink:
         """The connection to a worker, for whoever holds the socketpair."""
-        return self._links[worker]
+        return self._crew.link(worker)
 
     async def run(self) -> Report | None:
         """Prepare the workers, see the run through, answer its report; None when the load could
         not begin (see `refusal`)."""
         launch = msgspec.msgpack.encode(self.launch)
-        for number, link in enumerate(self._links):
-            link.send(
-                Prepare(
-                    launch=launch,
-                    workers=len(self._links),
-                    worker=number,
-                    seed=self.record.seed,
-                )
+        for number in range(len(self._crew)):
+            prepare = Prepare(
+                launch=launch, workers=len(self._crew), worker=number, seed=self.record.seed
             )
+            self._crew.send(number, prepare)
         if not self.launch.detach:
             self.leases.expect(time.monotonic())
         while not self._over.is_set():
@@ -173,38 +141,18 @@ class Coordinator:
 
     async def end_workers(self, wait_s: float = 3.0) -> None:
         """Wait a bounded time until all worker processes are gone, then kill what is left."""
-        deadline = time.monotonic() + wait_s
-        while any(worker.reap() is None for worker in self._workers):
-            if time.monotonic() > deadline:
-                for worker in self._workers:
-                    worker.kill()
-            await asyncio.sleep(0.01)
-        for link in self._links:
-            link.close()
+        await self._crew.end(wait_s)
 
     def _tick(self) -> None:
         now = time.monotonic()
         if self.leases.expired(now):
             self.handle(StopAsked("lease"))
-        self._notice_exits()
+        self._crew.notice_exits()
         self.handle(Tick())
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
         self._keeper.sync()
         self.server.publish()
-
-    def _notice_exits(self) -> None:
-        for worker, link in zip(self._workers, self._links, strict=True):
-            if worker.number in self._exits_told:
-                continue
-            how = worker.reap()
-            if how is None:
-                continue
-            ticks = self._gone_for[worker.number] = self._gone_for.get(worker.number, 0) + 1
-            # Its last frame may still be in the socket, and a grandchild may keep that open.
-            if link.is_closed or ticks > EOF_WAIT_TICKS:
-                self._exits_told.add(worker.number)
-                self.handle(WorkerExited(worker.number, how))
 
     # events in, actions out
 
@@ -216,15 +164,15 @@ class Coordinator:
     def _do(self, action: Action) -> None:
         match action:
             case Send(worker, message):
-                self._links[worker].send(message)
+                self._crew.send(worker, message)
             case ApplyFrame(frame):
                 self._apply(frame)
             case BeginLoad(start_ns):
                 self._begin(start_ns)
             case LocateHang(worker):
-                self._locate(worker)
+                self._crew.locate(worker)
             case KillWorker(worker):
-                self._workers[worker].kill()
+                self._crew.kill(worker)
             case WorkerIsLost(worker, note):
                 self._lose(worker, note)
             case Say(level, text):
@@ -238,14 +186,17 @@ class Coordinator:
             case FinishRun():
                 self._over.set()
 
-    def _hears(self, worker: int) -> Callable[[FromWorker], None]:
-        return lambda message: self.handle(FromWorkerEvent(worker, message))
+    def worker_said(self, worker: int, message: FromWorker) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(FromWorkerEvent(worker, message))
 
-    def _mistrusts(self, worker: int) -> Callable[[Exception], None]:
-        def distrust(error: Exception) -> None:
-            self.handle(FromWorkerEvent(worker, WorkerFailed(message=str(error), user_error=False)))
+    def worker_exited(self, worker: int, how: str) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(WorkerExited(worker, how))
 
-        return distrust
+    def hang_located(self, worker: int, place: str) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(HangLocated(worker, place))
 
     def _begin(self, start_ns: int) -> None:
         plan = self.record.plan
@@ -256,14 +207,14 @@ class Coordinator:
         self.record.started_at = SystemClock().label().isoformat(timespec="milliseconds")
         self.record.workers = [
             WorkerRecord(worker=worker.number, pid=worker.pid, core=worker.core)
-            for worker in self._workers
+            for worker in self._crew.workers
         ]
         self._keeper.begin(
             Header(
                 run_id=self.record.id,
                 start_ns=start_ns,
                 started_at=self.record.started_at,
-                workers=[(worker.number, worker.pid, worker.core) for worker in self._workers],
+                workers=[(worker.number, worker.pid, worker.core) for worker in self._crew.workers],
             )
         )
         self.server.answer_all(self.welcome())
@@ -282,7 +233,9 @@ class Coordinator:
             if not self.aggregate.apply(frame):
                 return
         except ValueError as error:
-            self._mistrusts(frame.worker)(error)
+            self.handle(
+                FromWorkerEvent(frame.worker, WorkerFailed(message=str(error), user_error=False))
+            )
             return
         self._end_ns = max(self._end_ns, frame.end_ns)
         self._logs.add(*frame.logs)
@@ -293,17 +246,7 @@ class Coordinator:
             self._told_accepted = True
             keys = self.aggregate.table.accepted_keys()
             self.say("warning", f"the table of {len(keys)} series is full: others go to (other)")
-            for link in self._links:
-                link.send(AcceptedSeries(keys=keys))
-
-    def _locate(self, worker: int) -> None:
-        process = self._workers[worker]
-        process.ask_where()
-
-        def read() -> None:
-            self.handle(HangLocated(worker, innermost_user_frame(process.trace())))
-
-        asyncio.get_running_loop().call_later(TRACE_WAIT_S, read)
+            self._crew.send_all(AcceptedSeries(keys=keys))
 
     def _lose(self, worker: int, note: str) -> None:
         counters = self.counters.worker(worker)

@@ -28,9 +28,7 @@ from chaperon_engine.coordinator.events import (
     FinishRun,
     FromWorkerEvent,
     HangLocated,
-    KillWorker,
     Limits,
-    LocateHang,
     NoteSteering,
     RefuseRun,
     Say,
@@ -42,11 +40,11 @@ from chaperon_engine.coordinator.events import (
     WorkerState,
 )
 from chaperon_engine.coordinator.placing import Placements
+from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     FromWorker,
-    Ping,
     Placed,
     Pong,
     Release,
@@ -60,7 +58,6 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
     WorkerReady,
 )
-from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
 NO_SESSION_PASSED = "no session passed init"
@@ -81,7 +78,8 @@ class RunState:
         """Once it is decided: `complete`, `stopped`, `aborted` or `failed`."""
         self.reasons: list[str] = []
         self.partial = False
-        self.workers = [WorkerState(number, heard_at=now) for number in range(workers)]
+        self._watch = CrewWatch(workers, now, self.limits)
+        self.workers = self._watch.workers
         self.started_at: float | None = None
         """Second 0 of the load, monotonic seconds."""
         self.stopped_at: float | None = None
@@ -90,8 +88,6 @@ class RunState:
         self._placements = Placements(workers)
         self._is_released = False
         self._began_at = now
-        self._seen_at = now
-        self._located: set[int] = set()
 
     @property
     def drain_began_at(self) -> float | None:
@@ -114,7 +110,7 @@ class RunState:
             case WorkerExited(worker, how):
                 actions = self._exited(self.workers[worker], how)
             case HangLocated(worker, place):
-                actions = self._hang_located(self.workers[worker], place)
+                actions = [*self._watch.located(self.workers[worker], place)]
             case StopAsked(by):
                 actions = self._stop(by, now)
             case AbortAsked(by):
@@ -138,17 +134,15 @@ class RunState:
             case WorkerFailed(message=text, user_error=user_error):
                 if self.state == "starting":
                     return self._refuse(text, user_error)
-                worker.killed, worker.failure = True, text
-                return [KillWorker(worker.number)]
+                return [*self._watch.distrust(worker, text)]
             case WorkerFrame(frame=frame):
                 worker.had_last_frame = worker.had_last_frame or frame.last
                 return [ApplyFrame(frame)]
             case Pong():
-                return self._answered(worker)
+                return [*self._watch.answered(worker)]
             case WorkerDone(no_session_passed_init=refused_all):
                 worker.refused_all = refused_all
-                worker.state = "done"
-                worker.hung_at = None
+                self._watch.ended(worker)
                 return [*self._placements.gone(worker.number, "ended before it")]
             case WorkerIdle():
                 worker.is_idle = True
@@ -164,7 +158,7 @@ class RunState:
 
     def _release_if_idle(self) -> list[Action]:
         """Once nobody can ask for anything any more, workers need not stay."""
-        alive = [worker for worker in self.workers if worker.alive]
+        alive = self._watch.alive
         if self._is_released or len(self._placements) or not all(each.is_idle for each in alive):
             return []
         self._is_released = True
@@ -183,18 +177,12 @@ class RunState:
             *(Send(worker.number, Start(start_ns=start_ns)) for worker in self.workers),
         ]
 
-    def _answered(self, worker: WorkerState) -> list[Action]:
-        if worker.state != "hung":
-            return []
-        worker.state, worker.note, worker.hung_at = "running", "", None
-        return [Say("warning", f"worker {worker.number} answers again")]
-
     def _refuse(self, text: str, user_error: bool) -> list[Action]:
         """The load cannot begin, which is the end of the run."""
         self.status = "failed"
         self.reasons.append(text)
         self.state = "finished"
-        return [RefuseRun(text, user_error), *self._kill_all()]
+        return [RefuseRun(text, user_error), *self._watch.kill_all()]
 
     def _exited(self, worker: WorkerState, how: str) -> list[Action]:
         if worker.alive and worker.had_last_frame:
@@ -204,16 +192,7 @@ class RunState:
             return []
         if self.state == "starting":
             return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
-        if worker.failure:
-            note = worker.failure
-        elif worker.hung_at is not None and worker.killed:
-            where = f" at {worker.place}" if worker.place else ""
-            note = f"it hung{where} and was killed"
-        elif worker.killed:
-            note = "it did not end after the abort and was killed"
-        else:
-            note = how
-        worker.state, worker.note = "lost", note
+        note = self._watch.lost(worker, how)
         self.partial = True
         self.reasons.append(f"worker {worker.number} was lost: {note}")
         return [
@@ -225,15 +204,11 @@ class RunState:
     # time
 
     def _tick(self, now: float) -> list[Action]:
-        if now - self._seen_at > self.limits.blind_after_s:
-            for worker in self.workers:
-                worker.heard_at += now - self._seen_at
-        self._seen_at = now
+        self._watch.look(now)
         if self.state == "starting":
             return self._tick_barrier(now)
         assert self.started_at is not None
-        actions = self._watch_workers(now)
-        actions += self._watch_end(now)
+        actions = [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
         begin = self.drain_began_at
         if begin is not None and now >= begin:
             self.state = "draining"
@@ -247,7 +222,7 @@ class RunState:
         if waited < self.limits.barrier_s / 2:
             return []
         if waited < self.limits.barrier_s:
-            return self._locate(late)
+            return [*self._watch.locate(late)]
         names = ", ".join(str(worker.number) for worker in late)
         place = next((worker.place for worker in late if worker.place), "")
         where = f"; it waits at {place}" if place else ""
@@ -256,58 +231,18 @@ class RunState:
             True,
         )
 
-    def _watch_workers(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        for worker in self.workers:
-            if not worker.alive:
-                continue
-            assert self.started_at is not None
-            due = int((now - self.started_at) / self.limits.ping_every_s) + 1
-            if due > worker.pinged:
-                worker.pinged = due
-                actions.append(Send(worker.number, Ping(number=due)))
-            silent = now - worker.heard_at
-            if worker.hung_at is None and silent > self.limits.hung_after_s:
-                worker.hung_at, worker.state = now, "hung"
-                worker.note = f"no answer for {silent:.0f} s"
-                self._located.discard(worker.number)
-                actions.append(Say("warning", f"worker {worker.number} does not answer"))
-                actions += self._locate([worker])
-            elif (
-                worker.hung_at is not None
-                and not worker.killed
-                and now - worker.hung_at > self.limits.kill_after_s
-            ):
-                worker.killed = True
-                actions.append(KillWorker(worker.number))
-        return actions
-
-    def _locate(self, workers: list[WorkerState]) -> list[Action]:
-        fresh = [worker.number for worker in workers if worker.number not in self._located]
-        self._located.update(fresh)
-        return [LocateHang(number) for number in fresh]
-
-    def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
-        if not place or not worker.alive:
-            return []
-        worker.place = visible(place)
-        if worker.hung_at is None:
-            return []
-        worker.note = f"hangs at {worker.place}"
-        return [Say("error", f"worker {worker.number} hangs at {worker.place}")]
-
     def _watch_end(self, now: float) -> list[Action]:
         assert self.started_at is not None
         if self.aborted_at is not None:
             if now - self.aborted_at > self.limits.abort_s:
-                return self._kill_all()
+                return [*self._watch.kill_all()]
             return []
         began = self.drain_began_at
         if began is not None:
             allowed = self.plan.grace_s + self.limits.end_margin_s
             if now > began + allowed:
-                if all(worker.hung_at is not None for worker in self.workers if worker.alive):
-                    return self._kill_all()  # Nobody would hear of an abort.
+                if all(worker.hung_at is not None for worker in self._watch.alive):
+                    return [*self._watch.kill_all()]  # Nobody would hear of an abort.
                 reason = f"the run did not end within {show_duration(allowed)} after its time"
                 self.partial = True
                 return self._abort("limit", now, reason)
@@ -364,20 +299,12 @@ class RunState:
         ]
 
     def _send_all(self, message: StopLoad | AbortLoad) -> list[Action]:
-        return [Send(worker.number, message) for worker in self.workers if worker.alive]
-
-    def _kill_all(self) -> list[Action]:
-        actions: list[Action] = []
-        for worker in self.workers:
-            if worker.alive and not worker.killed:
-                worker.killed = True
-                actions.append(KillWorker(worker.number))
-        return actions
+        return [Send(worker.number, message) for worker in self._watch.alive]
 
     def _finish_if_over(self) -> list[Action]:
         if self.state in ("starting", "finished"):
             return []
-        if any(worker.alive for worker in self.workers):
+        if self._watch.alive:
             return []
         if all(worker.state == "lost" for worker in self.workers):
             self.status = "failed"

@@ -23,9 +23,9 @@ import uvloop
 from chaperon_engine import export
 from chaperon_engine.coordinator.events import Limits, StopAsked
 from chaperon_engine.coordinator.run import Coordinator
+from chaperon_engine.crew.cores import CoreShare, take_cores
+from chaperon_engine.crew.forking import WorkerHandle, fork_workers
 from chaperon_engine.definition.plan import LaunchRequest
-from chaperon_engine.engine.cores import CoreShare, take_cores
-from chaperon_engine.engine.forking import WorkerHandle, fork_workers
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.counters import RunCounters, slots_for
 from chaperon_engine.platform import raise_descriptor_limit, usable_cores

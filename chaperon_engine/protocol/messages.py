@@ -26,14 +26,17 @@ class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknow
 
 
 class Prepare(Message, frozen=True, kw_only=True):
-    """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed."""
+    """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed.
+
+    A later one, before Start, changes the share alone.
+    """
 
     launch: bytes
     """A LaunchRequest, encoded."""
     workers: int
-    """Workers of the whole run."""
+    """Shares of the whole run."""
     worker: int
-    """Number of this one, from 0."""
+    """Share of this one, from 0: the number that its sessions see."""
     seed: int
 
 
