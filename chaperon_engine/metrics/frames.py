@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
+import msgspec
+
 from chaperon_engine.metrics.counters import CounterValues, slots_for
 from chaperon_engine.metrics.histogram import check_delta
 from chaperon_engine.metrics.model import (
@@ -121,19 +123,31 @@ class WorkerLedger:
                 check_series_delta(key.kind, delta)
             except ValueError as error:
                 raise self._error(f"a bad delta of series {delta.id}: {error}") from None
-            if key.kind != HTTP:
-                continue
-            change = counts_of(delta)
-            now = requests[delta.id] = self.requests.get(delta.id, CounterValues()) + change
-            if now.in_flight < 0:
-                raise ConservationError(
-                    f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
-                    f"of {now.sent} sent"
-                )
-            if not key.phase:
-                measured += change
+            if key.kind == HTTP:
+                measured += self._counted(delta, key, requests)
+        for lost in frame.lost:
+            for delta in lost.series:
+                if not 0 <= delta.id < len(keys) or keys[delta.id].kind != HTTP:
+                    raise self._error(f"lost requests of {delta.id}, which is no such series")
+                if not is_counts_alone(delta):
+                    raise self._error(f"more than counts of lost requests of series {delta.id}")
+                measured += self._counted(delta, keys[delta.id], requests)
         self._check_totals(frame.totals, measured)
         return requests
+
+    def _counted(
+        self, delta: SeriesDelta, key: SeriesKey, requests: dict[int, CounterValues]
+    ) -> CounterValues:
+        """Enter the requests of a delta; answers what of them belongs to the totals."""
+        change = counts_of(delta)
+        before = requests.get(delta.id) or self.requests.get(delta.id) or CounterValues()
+        now = requests[delta.id] = before + change
+        if now.in_flight < 0:
+            raise ConservationError(
+                f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
+                f"of {now.sent} sent"
+            )
+        return CounterValues() if key.phase else change
 
     def _check_totals(self, stated: FrameTotals, change: CounterValues) -> None:
         before = self.totals
@@ -156,6 +170,27 @@ def counts_of(delta: SeriesDelta) -> CounterValues:
         delta.bytes_in,
         delta.bytes_out,
         delta.retries,
+    )
+
+
+def is_counts_alone(delta: SeriesDelta) -> bool:
+    """Whether a delta says how many requests there were and no more: what is known of a lost
+    worker's."""
+    counts = msgspec.structs.astuple(counts_of(delta))
+    return min(counts) >= 0 and delta == delta_of_counts(delta.id, counts_of(delta))
+
+
+def delta_of_counts(number: int, counts: CounterValues) -> SeriesDelta:
+    """Counts of series `number` as a delta without anything else."""
+    return SeriesDelta(
+        number,
+        sent=counts.sent,
+        ok=counts.ok,
+        failed=counts.failed,
+        http_errors=counts.http_errors,
+        bytes_in=counts.bytes_in,
+        bytes_out=counts.bytes_out,
+        retries=counts.retries,
     )
 
 

@@ -266,8 +266,23 @@ class FrameTotals(msgspec.Struct, array_like=True):
     bytes_out: int = 0
 
 
+class LostWorker(msgspec.Struct, array_like=True):
+    """A worker of an agent died: what its shared counters know beyond its last frame."""
+
+    worker: int
+    """Its share of the sessions."""
+    note: str
+    """Why, in words."""
+    series: list[SeriesDelta] = []
+    """Requests of which nothing is known but that they were counted: counts, and nothing else.
+    The ids are those of the frame."""
+
+
 class Frame(msgspec.Struct, array_like=True):
-    """What a worker sends each tick. Sum of deltas = `totals`; checked at each application."""
+    """What a worker, or an agent for all of its workers, sends each tick.
+
+    Sum of deltas (and of what lost workers had counted) = `totals`; checked at each application.
+    """
 
     worker: int
     epoch: int
@@ -292,3 +307,5 @@ class Frame(msgspec.Struct, array_like=True):
     """Distinct keys that this worker had to fold into `(other)` itself, cumulative."""
     last: bool = False
     """The worker will send no further frame."""
+    lost: list[LostWorker] = []
+    """Of an agent: workers whose end became known in this tick."""
