@@ -183,8 +183,9 @@ FromWorker = (
 # client -> engine
 
 
-class Hello(Message, frozen=True, kw_only=True):
-    """First message of a client."""
+class Hello(Message, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """First message of a client. Fields of a newer one are ignored: it is the protocol's number
+    that says whether the two understand each other."""
 
     protocol: int
     lease: bool = False

@@ -20,6 +20,8 @@ HIGH_WATER_BYTES = 1024 * 1024
 """`drained` waits while more than this waits for the peer."""
 CLOSING_S = 2.0
 """How long a peer has to take what was sent before `close`."""
+SILENT_S = 15.0
+"""What the operating system waits for a sign of life before it gives a connection up."""
 
 Received = TypeVar("Received")
 
@@ -39,8 +41,10 @@ class Link(asyncio.Protocol, Generic[Received]):
         name: str,
         address: str,
         max_frame_bytes: int,
+        on_lost: Callable[[], None] | None = None,
     ):
-        """`transport` belongs to the link from now on and must not be reading."""
+        """`transport` belongs to the link from now on and must not be reading; `on_lost` is called
+        when the connection is gone, whoever has the link."""
         self.role = role
         self.name = name
         """As the peer calls itself: printable, at most 64 characters; not unique."""
@@ -49,6 +53,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._transport = transport
         self._decoder = decoder
         self._max_frame_bytes = max_frame_bytes
+        self._on_lost = on_lost
         self._on_message: Callable[[Received], None] | None = None
         self._on_closed: Callable[[str], None] | None = None
         self._reason: str | None = None
@@ -148,9 +153,13 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._can_write.set()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._is_lost:
+            return
         self._is_lost = True
         if self._closer is not None:
             self._closer.cancel()
+        if self._on_lost is not None:
+            self._on_lost()
         if not self.is_closed:
             self._end("the connection was closed" if error is None else _said(error))
         self._say_closed()
