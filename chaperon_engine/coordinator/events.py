@@ -14,15 +14,24 @@ from chaperon_engine.crew.events import (
 )
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import FromWorker
+from chaperon_engine.protocol.wire import FromAgent, ToAgent
 
 __all__ = [
     "AbortAsked",
     "Action",
+    "AgentGone",
+    "AgentIsBack",
+    "AgentIsLost",
+    "AgentSaid",
     "ApplyFrame",
     "BeginLoad",
+    "CannotStart",
+    "DropAgent",
     "Event",
     "FinishRun",
+    "FrameRefused",
     "FromWorkerEvent",
+    "HandOut",
     "HangLocated",
     "KillWorker",
     "Limits",
@@ -31,7 +40,11 @@ __all__ = [
     "RefuseRun",
     "Say",
     "Send",
+    "SendBundle",
+    "StartAgent",
     "StopAsked",
+    "TellAgent",
+    "Terms",
     "Tick",
     "WorkerExited",
     "WorkerIsLost",
@@ -85,7 +98,52 @@ class AbortAsked:
     by: str
 
 
-Event = Tick | FromWorkerEvent | WorkerExited | HangLocated | StopAsked | AbortAsked
+@dataclass(frozen=True)
+class CannotStart:
+    """Something around the run is missing, such as the address to listen on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AgentSaid:
+    """A message came over a connection that proved the agents' token."""
+
+    link: int
+    """Number of the connection."""
+    message: FromAgent
+    address: str = ""
+    """Of the peer, `HOST:PORT`."""
+
+
+@dataclass(frozen=True)
+class AgentGone:
+    """A connection has ended; whatever was said on it has been told before."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class FrameRefused:
+    """A frame that was to be applied is none that a sound member sends."""
+
+    member: int
+    problem: str
+
+
+Event = (
+    Tick
+    | FromWorkerEvent
+    | WorkerExited
+    | HangLocated
+    | StopAsked
+    | AbortAsked
+    | CannotStart
+    | AgentSaid
+    | AgentGone
+    | FrameRefused
+)
 
 
 # actions
@@ -114,6 +172,68 @@ class WorkerIsLost:
 
 
 @dataclass(frozen=True)
+class TellAgent:
+    """Say something on an agent's connection; nothing when that is gone."""
+
+    link: int
+    message: ToAgent
+
+
+@dataclass(frozen=True)
+class SendBundle:
+    """Send the test code."""
+
+    link: int
+
+
+@dataclass(frozen=True)
+class HandOut:
+    """Give each member its shares, anew if it had some."""
+
+    workers: int
+    """Local workers have the shares of their own numbers."""
+    agents: dict[int, list[int]]
+    """Shares by the number of the connection."""
+    of: int
+    """Shares of the whole run."""
+    epoch: int
+
+
+@dataclass(frozen=True)
+class StartAgent:
+    """Make an agent's second 0 the run's; comes after BeginLoad."""
+
+    link: int
+    start_ns: int
+    one_way_ns: int
+    """Half of the shortest round trip to it."""
+
+
+@dataclass(frozen=True)
+class AgentIsBack:
+    """A connection is that of an agent of the run again: say what all have been told."""
+
+    link: int
+
+
+@dataclass(frozen=True)
+class AgentIsLost:
+    """Nothing more will be taken from this member."""
+
+    member: int
+    note: str
+
+
+@dataclass(frozen=True)
+class DropAgent:
+    """End a connection, with a sentence for the agent if there is one to say."""
+
+    link: int
+    reason: str = ""
+    user_error: bool = True
+
+
+@dataclass(frozen=True)
 class NoteSteering:
     """Keep in the journal and run.json who stopped or aborted the run."""
 
@@ -131,7 +251,7 @@ class RefuseRun:
 
 @dataclass(frozen=True)
 class FinishRun:
-    """All workers have ended: make the report."""
+    """All members have ended: make the report."""
 
 
 Action = (
@@ -141,6 +261,13 @@ Action = (
     | LocateHang
     | KillWorker
     | WorkerIsLost
+    | TellAgent
+    | SendBundle
+    | HandOut
+    | StartAgent
+    | AgentIsBack
+    | AgentIsLost
+    | DropAgent
     | Say
     | NoteSteering
     | RefuseRun
@@ -160,3 +287,25 @@ class Limits(WatchLimits):
     """Beyond the grace period before a run that will not end is aborted."""
     max_time_s: float = 24 * 3600.0
     """Absolute end of a run whose plan has none."""
+    lease_s: float = 15.0
+    """An agent that hears nothing for so long stops its load."""
+    lease_margin_s: float = 3.0
+    """An agent that was not heard for so much longer has surely stopped it."""
+    return_wait_s: float = 60.0
+    """How long the end of the run waits for agents that are away."""
+    hello_s: float = 10.0
+    """How long an authenticated agent may take to say who it is."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a person wants of the agents of a run."""
+
+    expect: int
+    """So many attach, no more."""
+    start_timeout_s: float = 60.0
+    """All must have attached by then."""
+    fewer_ok: bool = False
+    """After that time go with those that are there."""
+    on_loss: str = "continue"
+    """When an agent was lost: `continue` without it, or `fail`."""

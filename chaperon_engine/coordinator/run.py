@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from chaperon_engine.clock import SystemClock
+from chaperon_engine.coordinator.agents import AgentLinks
 from chaperon_engine.coordinator.events import (
     AbortAsked,
     Action,
+    AgentGone,
+    AgentIsBack,
+    AgentIsLost,
+    AgentSaid,
     ApplyFrame,
     BeginLoad,
+    CannotStart,
+    DropAgent,
     Event,
     FinishRun,
+    FrameRefused,
     FromWorkerEvent,
+    HandOut,
     HangLocated,
     KillWorker,
     Limits,
@@ -29,12 +39,15 @@ from chaperon_engine.coordinator.events import (
     RefuseRun,
     Say,
     Send,
+    SendBundle,
+    StartAgent,
     StopAsked,
+    TellAgent,
     Tick,
     WorkerExited,
     WorkerIsLost,
 )
-from chaperon_engine.coordinator.keeping import RunKeeper
+from chaperon_engine.coordinator.keeping import RunKeeper, record_of, terms_of
 from chaperon_engine.coordinator.server import ClientServer, Seen
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
@@ -50,11 +63,13 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AcceptedSeries,
     FromWorker,
+    Gathering,
     Prepare,
     Refused,
     Welcome,
     WorkerFailed,
 )
+from chaperon_engine.protocol.wire import AgentPrepare, AgentStart, FromAgent, ToAgent
 from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header
@@ -65,6 +80,23 @@ from chaperon_engine.runs.window import read_window
 TICK_S = 0.05
 MAX_READ_BYTES = 8 * 1024 * 1024
 """A longer journal is not read while the run goes on: the workers' messages would wait."""
+
+
+NOTHING_COUNTED = RunCounters(1, slots=1).worker(0)
+"""The shared counters of an agent's workers are on its host: what they know comes in frames."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What agents need to attach to a run."""
+
+    join: str
+    """The command that attaches a machine."""
+    token_file: str
+    launch: LaunchRequest
+    """As agents get it: its paths lie within the bundle."""
+    bundle: Callable[[], Iterable[ToAgent]]
+    """The test code in messages."""
 
 
 class Coordinator:
@@ -89,19 +121,17 @@ class Coordinator:
         self.outcome = Outcome()
         self.refusal: RefuseRun | None = None
         """Set when the load could not begin."""
+        self.agents = AgentLinks(self, hello_s=self.limits.hello_s)
+        self._attachment: Attachment | None = None
         self.state = RunState(
             record.plan,
             len(workers),
             time.monotonic(),
             limits=self.limits,
             max_time_s=launch.max_time_s,
+            terms=terms_of(launch),
         )
-        self.aggregate = RunAggregate(
-            len(workers),
-            warmup_s=record.plan.warmup_s,
-            max_series=record.plan.max_series,
-            planned_sessions=record.plan.sessions,
-        )
+        self.aggregate = self._new_aggregate(len(workers))
         self.leases = Leases()
         self.server = ClientServer(self, self.leases, time.monotonic)
         self._crew = Crew(workers, self)
@@ -119,15 +149,24 @@ class Coordinator:
         """The connection to a worker, for whoever holds the socketpair."""
         return self._crew.link(worker)
 
+    def attach(self, attachment: Attachment) -> None:
+        """Agents can come from now on."""
+        self._attachment = attachment
+        self.say("info", f"attach machines with: {attachment.join}")
+
+    def _new_aggregate(self, members: int) -> RunAggregate:
+        plan = self.record.plan
+        return RunAggregate(
+            members,
+            warmup_s=plan.warmup_s,
+            max_series=plan.max_series,
+            planned_sessions=plan.sessions,
+        )
+
     async def run(self) -> Report | None:
         """Prepare the workers, see the run through, answer its report; None when the load could
         not begin (see `refusal`)."""
-        launch = msgspec.msgpack.encode(self.launch)
-        for number in range(len(self._crew)):
-            prepare = Prepare(
-                launch=launch, workers=len(self._crew), worker=number, seed=self.record.seed
-            )
-            self._crew.send(number, prepare)
+        self._hand_out(HandOut(len(self._crew), {}, len(self._crew), 0))
         if not self.launch.detach:
             self.leases.expect(time.monotonic())
         while not self._over.is_set():
@@ -151,8 +190,21 @@ class Coordinator:
         self.handle(Tick())
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
+        else:
+            self._tell_who_waits()
         self._keeper.sync()
         self.server.publish()
+
+    def _tell_who_waits(self) -> None:
+        if self._attachment is not None:
+            self.server.gather(
+                Gathering(
+                    join=self._attachment.join,
+                    token_file=self._attachment.token_file,
+                    expected=self.launch.expect,
+                    attached=[agent.name for agent in self.state.roster.agents],
+                )
+            )
 
     # events in, actions out
 
@@ -175,6 +227,25 @@ class Coordinator:
                 self._crew.kill(worker)
             case WorkerIsLost(worker, note):
                 self._lose(worker, note)
+            case TellAgent(link, message):
+                self.agents.tell(link, message)
+            case SendBundle(link):
+                assert self._attachment is not None
+                self.agents.send_bundle(link, self._attachment.bundle())
+            case HandOut():
+                self._hand_out(action)
+            case StartAgent(link, start_ns, one_way_ns):
+                delay_ns = max(0, start_ns - time.monotonic_ns() - one_way_ns)
+                self.agents.tell(link, AgentStart(delay_ns=delay_ns, run_start_ns=start_ns))
+            case AgentIsBack(link):
+                if self._told_accepted:
+                    keys = self.aggregate.table.accepted_keys()
+                    self.agents.tell(link, AcceptedSeries(keys=keys))
+            case AgentIsLost(member, note):
+                self.aggregate.worker_lost(member, NOTHING_COUNTED)
+                self._keeper.worker_lost(member, note, NOTHING_COUNTED)
+            case DropAgent(link, reason, user_error):
+                self.agents.drop(link, reason, user_error=user_error)
             case Say(level, text):
                 self.say(level, text)
             case NoteSteering(what, by):
@@ -198,9 +269,47 @@ class Coordinator:
         """See `crew.CrewLeader`."""
         self.handle(HangLocated(worker, place))
 
+    def agent_said(self, link: int, message: FromAgent, address: str) -> None:
+        """See `agents.AgentLeader`."""
+        self.handle(AgentSaid(link, message, address))
+
+    def agent_gone(self, link: int, reason: str) -> None:
+        """See `agents.AgentLeader`."""
+        self.handle(AgentGone(link, reason))
+
+    def cannot_start(self, reason: str) -> None:
+        """Something around the run is missing: it ends before its load."""
+        self.handle(CannotStart(reason))
+
+    def _hand_out(self, action: HandOut) -> None:
+        launch = msgspec.msgpack.encode(self.launch)
+        seed = self.record.seed
+        for number in range(action.workers):
+            prepare = Prepare(launch=launch, workers=action.of, worker=number, seed=seed)
+            self._crew.send(number, prepare)
+        for link, shares in action.agents.items():
+            assert self._attachment is not None
+            self.agents.tell(
+                link,
+                AgentPrepare(
+                    launch=msgspec.msgpack.encode(self._attachment.launch),
+                    shares=shares,
+                    of=action.of,
+                    epoch=action.epoch,
+                    seed=seed,
+                    max_series=self.record.plan.max_series,
+                ),
+            )
+
     def _begin(self, start_ns: int) -> None:
         plan = self.record.plan
         self._start_ns = self._end_ns = start_ns
+        agents = self.state.roster.agents
+        members = self.state.roster.members
+        self.aggregate = self._new_aggregate(members)
+        taken = {agent.number for agent in agents}
+        for number in set(range(len(self._crew), members)) - taken:
+            self.aggregate.absent(number)
         self.aggregate.begin(start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)
@@ -209,12 +318,13 @@ class Coordinator:
             WorkerRecord(worker=worker.number, pid=worker.pid, core=worker.core)
             for worker in self._crew.workers
         ]
+        self.record.workers += [record_of(agent) for agent in agents]
         self._keeper.begin(
             Header(
                 run_id=self.record.id,
                 start_ns=start_ns,
                 started_at=self.record.started_at,
-                workers=[(worker.number, worker.pid, worker.core) for worker in self._crew.workers],
+                workers=[(each.worker, each.pid, each.core) for each in self.record.workers],
             )
         )
         self.server.answer_all(self.welcome())
@@ -233,6 +343,9 @@ class Coordinator:
             if not self.aggregate.apply(frame):
                 return
         except ValueError as error:
+            if frame.worker >= len(self._crew):
+                self.handle(FrameRefused(frame.worker, str(error)))
+                return
             self.handle(
                 FromWorkerEvent(frame.worker, WorkerFailed(message=str(error), user_error=False))
             )
@@ -247,6 +360,7 @@ class Coordinator:
             keys = self.aggregate.table.accepted_keys()
             self.say("warning", f"the table of {len(keys)} series is full: others go to (other)")
             self._crew.send_all(AcceptedSeries(keys=keys))
+            self.agents.tell_all(AcceptedSeries(keys=keys))
 
     def _lose(self, worker: int, note: str) -> None:
         counters = self.counters.worker(worker)
@@ -277,6 +391,13 @@ class Coordinator:
     # the end
 
     def _report(self) -> Report:
+        agents = {agent.number: agent for agent in self.state.roster.agents}
+        self.record.workers = [
+            record_of(agents[each.worker]) if each.worker in agents else each
+            for each in self.record.workers
+        ]
+        lost_workers = [each for each in self.state.workers if each.state == "lost"]
+        lost_agents = [each for each in agents.values() if each.state == "lost"]
         duration_s = (self._end_ns - self._start_ns) / 1e9
         self.aggregate.finish(duration_s)
         self.outcome.duration_s = duration_s
@@ -297,9 +418,8 @@ class Coordinator:
                 partial=self.state.partial,
                 reasons=list(self.state.reasons),
                 lost={
-                    worker.number: worker.note
-                    for worker in self.state.workers
-                    if worker.state == "lost"
+                    **{each.number: each.note for each in lost_workers},
+                    **{each.number: each.note for each in lost_agents},
                 },
             ),
         )

@@ -2,7 +2,10 @@
 
     starting ── all ready ──> warmup ── warm-up over ──> running ── stop, or time is up ──> draining
        │                        └────────── any state: all workers done or lost ──────────> finished
-       └── a worker refuses, the barrier's time is up ──> failed start (finished, no load)
+       └── a member refuses, the barrier's time is up ──> failed start (finished, no load)
+
+Members are the workers of this host and the agents of others. `crew.watch` knows the workers,
+`members` the agents; here is what their coming and going means for the run.
 
 How a run is made to end, whatever its workers do:
 stop       at a person's wish, an expired lease, or the absolute end: StopLoad
@@ -11,7 +14,10 @@ kill       some seconds after the abort: SIGKILL
 A worker that answers no ping hangs: it is located, and killed after a time, at the latest when the
 run would be aborted because of it alone; the run goes on.
 
-A worker whose own sessions have ended stays for what other workers' sessions schedule, until all
+An agent that is silent beyond its lease is away: the run is partial, and fails if it was told so.
+While it is away the others go on; the end of the run waits a bounded time for its return.
+
+A member whose own sessions have ended stays for what other members' sessions schedule, until all
 are idle and nothing is placed any more: Release. `placing` decides where.
 
 Times are monotonic seconds; `start_ns` is on the same clock.
@@ -22,10 +28,16 @@ from __future__ import annotations
 from chaperon_engine.coordinator.events import (
     AbortAsked,
     Action,
+    AgentGone,
+    AgentIsLost,
+    AgentSaid,
     ApplyFrame,
     BeginLoad,
+    CannotStart,
+    DropAgent,
     Event,
     FinishRun,
+    FrameRefused,
     FromWorkerEvent,
     HangLocated,
     Limits,
@@ -33,20 +45,27 @@ from chaperon_engine.coordinator.events import (
     RefuseRun,
     Say,
     Send,
+    StartAgent,
     StopAsked,
+    TellAgent,
+    Terms,
     Tick,
     WorkerExited,
     WorkerIsLost,
     WorkerState,
 )
+from chaperon_engine.coordinator.members import Agent, Roster
 from chaperon_engine.coordinator.placing import Placements
 from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
+from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     FromWorker,
+    Ping,
     Placed,
     Pong,
+    Prepare,
     Release,
     Schedule,
     Start,
@@ -58,9 +77,24 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
     WorkerReady,
 )
+from chaperon_engine.protocol.wire import (
+    Ack,
+    AgentDone,
+    AgentFailed,
+    AgentFrame,
+    AgentHello,
+    AgentNote,
+    AgentPong,
+    AgentReady,
+    AgentStarted,
+    FromAgent,
+)
+from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
 NO_SESSION_PASSED = "no session passed init"
+AGENTS_LEAD_S = 0.2
+"""Beyond the round trip between the start and second 0, so that every agent's workers know it."""
 
 
 class RunState:
@@ -68,8 +102,9 @@ class RunState:
 
     def __init__(
         self, plan: Plan, workers: int, now: float, *, limits: Limits | None = None,
-        max_time_s: float | None = None,
+        max_time_s: float | None = None, terms: Terms | None = None,
     ):  # fmt: skip
+        """`workers` of this host; `terms` when agents are waited for."""
         self.plan = plan
         self.limits = limits or Limits()
         self.max_time_s = max_time_s
@@ -80,6 +115,7 @@ class RunState:
         self.partial = False
         self._watch = CrewWatch(workers, now, self.limits)
         self.workers = self._watch.workers
+        self.roster = Roster(workers, terms, self.limits, now)
         self.started_at: float | None = None
         """Second 0 of the load, monotonic seconds."""
         self.stopped_at: float | None = None
@@ -88,6 +124,8 @@ class RunState:
         self._placements = Placements(workers)
         self._is_released = False
         self._began_at = now
+        self._alone_since: float | None = None
+        """Since when only agents are left that are away."""
 
     @property
     def drain_began_at(self) -> float | None:
@@ -115,7 +153,26 @@ class RunState:
                 actions = self._stop(by, now)
             case AbortAsked(by):
                 actions = self._abort(by, now)
-        return actions + self._release_if_idle() + self._finish_if_over()
+            case CannotStart(reason):
+                actions = self._refuse(reason, True)
+            case AgentSaid(link, message, address):
+                actions = self._agent_said(link, message, address, now)
+            case AgentGone(link):
+                actions = self._agent_gone(link, now)
+            case FrameRefused(member, problem):
+                actions = self._distrust(member, problem)
+        actions = actions + self._release_if_idle() + self._finish_if_over(now)
+        return [self._routed(action) for action in actions]
+
+    def _routed(self, action: Action) -> Action:
+        """What is to be sent to a member that is an agent goes to its connection."""
+        if isinstance(action, Send):
+            agent = self.roster.member(action.worker)
+            if agent is not None:
+                message = action.message
+                assert not isinstance(message, Prepare | Start | Ping)
+                return TellAgent(-1 if agent.link is None else agent.link, message)
+        return action
 
     # what workers say
 
@@ -147,42 +204,76 @@ class RunState:
             case WorkerIdle():
                 worker.is_idle = True
                 return []
+            case Schedule() | Withdraw() | Placed():
+                return self._placement(worker.number, message)
+
+    def _placement(self, member: int, message: Schedule | Withdraw | Placed) -> list[Action]:
+        match message:
             case Schedule(request=request, what=what):
                 able = [each.number for each in self.workers if each.state == "running"]
+                able += [
+                    agent.number
+                    for agent in self.roster.agents
+                    if agent.state == "running" and agent.link is not None
+                ]
                 ending = "the run is ending" if self.stopped_at is not None else ""
-                return [*self._placements.ask(worker.number, request, what, able, ending)]
+                return [*self._placements.ask(member, request, what, able, ending)]
             case Withdraw(request=request):
-                return [*self._placements.withdrawn(worker.number, request)]
+                return [*self._placements.withdrawn(member, request)]
             case Placed(placement=placement, outcome=outcome):
-                return [*self._placements.ended(worker.number, placement, outcome)]
+                return [*self._placements.ended(member, placement, outcome)]
 
     def _release_if_idle(self) -> list[Action]:
-        """Once nobody can ask for anything any more, workers need not stay."""
-        alive = self._watch.alive
-        if self._is_released or len(self._placements) or not all(each.is_idle for each in alive):
+        """Once nobody can ask for anything any more, members need not stay. Who is away hears of
+        it when it returns."""
+        if self.state == "starting" or self._is_released or len(self._placements):
+            return []
+        workers = self._watch.alive
+        agents = [agent for agent in self.roster.alive if agent.link is not None]
+        idle = [each.is_idle for each in workers] + [each.is_idle for each in agents]
+        if not idle or not all(idle):
             return []
         self._is_released = True
-        return [Send(worker.number, Release()) for worker in alive]
+        return self._send_all(Release())
 
     def _start_if_ready(self, now: float) -> list[Action]:
-        if any(worker.state != "ready" for worker in self.workers):
+        if any(worker.state != "ready" for worker in self.workers) or not self.roster.is_ready:
             return []
-        start_ns = int((now + self.limits.start_delay_s) * 1e9)
+        agents = self.roster.agents
+        farthest_s = max((agent.round_trip_s or 0.0 for agent in agents), default=0.0)
+        lead_s = self.limits.start_delay_s
+        if agents:
+            lead_s += AGENTS_LEAD_S + farthest_s
+        if self.roster.terms is not None and self.roster.missing:
+            self.reasons.append(
+                f"it began with {len(agents)} of {self.roster.terms.expect} agents"
+            )
+        self._placements = Placements(self.roster.members)
+        start_ns = int((now + lead_s) * 1e9)
         self.started_at = start_ns / 1e9
         self.state = "warmup" if self.plan.warmup_s else "running"
         for worker in self.workers:
             worker.state = "running"
-        return [
+        actions: list[Action] = [
             BeginLoad(start_ns),
             *(Send(worker.number, Start(start_ns=start_ns)) for worker in self.workers),
         ]
+        for agent in agents:
+            agent.state = "running"
+            assert agent.link is not None
+            one_way_ns = int((agent.round_trip_s or 0.0) * 0.5e9)
+            actions.append(StartAgent(agent.link, start_ns, one_way_ns))
+        return actions
 
     def _refuse(self, text: str, user_error: bool) -> list[Action]:
         """The load cannot begin, which is the end of the run."""
         self.status = "failed"
         self.reasons.append(text)
         self.state = "finished"
-        return [RefuseRun(text, user_error), *self._watch.kill_all()]
+        actions: list[Action] = [RefuseRun(text, user_error), *self._watch.kill_all()]
+        for agent in self.roster.agents:
+            actions += self.roster.drop(agent, text, user_error=user_error)
+        return actions
 
     def _exited(self, worker: WorkerState, how: str) -> list[Action]:
         if worker.alive and worker.had_last_frame:
@@ -201,6 +292,180 @@ class RunState:
             *self._placements.gone(worker.number, f"was lost: {note}"),
         ]
 
+    # what agents say
+
+    def _agent_said(
+        self, link: int, message: FromAgent, address: str, now: float
+    ) -> list[Action]:
+        begun = self.state != "starting"
+        agent = self.roster.on_link(link)
+        if agent is None:
+            if not isinstance(message, AgentHello):
+                return [DropAgent(link, "the first message must be AgentHello", False)]
+            return self._agent_came(link, message, address, now, begun=begun)
+        self.roster.heard(agent, now)
+        match message:
+            case AgentPong():
+                self.roster.pong(agent, message, now)
+                return [] if begun else self._start_if_ready(now)
+            case AgentNote(level=level, text=text):
+                return [Say(level, f"agent {agent.name}: {visible(text)}")]
+            case AgentReady() if not begun:
+                self.roster.ready(agent, message)
+                return self._start_if_ready(now)
+            case AgentFailed(message=text, user_error=user_error):
+                if begun:
+                    return self._distrust(agent.number, visible(text))
+                return self._agent_refuses(agent, visible(text), user_error)
+            case _ if not begun:
+                return self._agent_refuses(agent, "it spoke before the load", False)
+            case AgentStarted():
+                assert self.started_at is not None
+                self.roster.started(agent, message, round(self.started_at * 1e9))
+                return []
+            case AgentFrame(frame=frame):
+                return self._agent_frame(agent, link, frame)
+            case WorkerIdle():
+                agent.is_idle = True
+                return []
+            case AgentDone(no_session_passed_init=refused_all):
+                if not agent.had_last_frame:
+                    return self._distrust(agent.number, "it took leave before its last frame")
+                agent.state, agent.refused_all, agent.note = "done", refused_all, ""
+                return [
+                    *self.roster.drop(agent, ""),
+                    *self._placements.gone(agent.number, "ended before it"),
+                ]
+            case Schedule() | Withdraw() | Placed():
+                return self._placement(agent.number, message)
+        return self._distrust(agent.number, f"it sent {type(message).__name__} out of turn")
+
+    def _agent_came(
+        self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
+    ) -> list[Action]:
+        actions = self.roster.came(link, hello, address, now, begun=begun)
+        agent = self.roster.on_link(link)
+        if agent is None or not begun:
+            return actions
+        self._alone_since = None
+        if agent.state == "away":
+            assert agent.away_since is not None
+            away = f"agent {agent.name} returned after {show_duration(now - agent.away_since)}"
+            agent.state, agent.away_since, agent.note = "running", None, ""
+            self.reasons.append(f"{away}: what it measured is not lost")
+            actions.append(Say("warning", away))
+        if self.aborted_at is not None:
+            actions.append(TellAgent(link, AbortLoad()))
+        elif self.stopped_at is not None:
+            actions.append(TellAgent(link, StopLoad()))
+        if self._is_released:
+            actions.append(TellAgent(link, Release()))
+        return actions
+
+    def _agent_frame(self, agent: Agent, link: int, frame: Frame) -> list[Action]:
+        if frame.worker != agent.number or frame.epoch != agent.epoch:
+            return self._distrust(
+                agent.number,
+                f"it sent a frame of member {frame.worker}, epoch {frame.epoch}, and is member "
+                f"{agent.number} in epoch {agent.epoch}",
+            )
+        if frame.seq > agent.next_seq:
+            # Something in between was lost: the return says from where to send again.
+            return self.roster.drop(agent, "")
+        actions: list[Action] = []
+        if frame.seq == agent.next_seq:
+            agent.next_seq += 1
+            agent.reported_ns = max(agent.reported_ns, frame.end_ns)
+            agent.had_last_frame = agent.had_last_frame or frame.last
+            actions = [ApplyFrame(frame)]
+            for lost in frame.lost:
+                note = f"agent {agent.name} lost worker {lost.worker}: {visible(lost.note)}"
+                self.partial = True
+                self.reasons.append(note)
+                actions.append(Say("error", note))
+        return [*actions, TellAgent(link, Ack(next_seq=agent.next_seq))]
+
+    def _agent_refuses(self, agent: Agent, text: str, user_error: bool) -> list[Action]:
+        """It cannot take part, and the load has not begun."""
+        terms = self.roster.terms
+        if terms is None or not terms.fewer_ok:
+            return self._refuse(f"agent {agent.name}: {text}", user_error)
+        actions = self.roster.drop(agent, text, user_error=user_error)
+        self.roster.forget(agent)
+        return [*actions, Say("error", f"agent {agent.name} cannot take part: {text}")]
+
+    def _agent_gone(self, link: int, now: float) -> list[Action]:
+        begun = self.state != "starting"
+        agent, actions = self.roster.gone(link, now, begun=begun)
+        if agent is None or not begun or not agent.alive:
+            return actions
+        if agent.had_last_frame:
+            # Only its leave is missing, which says nothing that a report needs.
+            agent.state = "done"
+        else:
+            actions.append(Say("warning", f"the connection to agent {agent.name} was lost"))
+        return [*actions, *self._placements.gone(agent.number, "lost its connection")]
+
+    def _distrust(self, member: int, problem: str) -> list[Action]:
+        """What it sends cannot be believed, or it gave up: nothing more is taken from it."""
+        agent = self.roster.member(member)
+        if agent is None or not agent.alive:
+            return []
+        return [*self.roster.drop(agent, problem, user_error=False), *self._lose(agent, problem)]
+
+    def _lose(self, agent: Agent, note: str) -> list[Action]:
+        assert self.started_at is not None
+        agent.state, agent.note = "lost", note
+        self.partial = True
+        until_s = max(0.0, agent.reported_ns / 1e9 - self.started_at)
+        self.reasons.append(
+            f"agent {agent.name} was lost: {note}; what it measured later than {until_s:.1f} s "
+            "after the start is missing"
+        )
+        actions: list[Action] = [
+            AgentIsLost(agent.number, note),
+            Say("error", self.reasons[-1]),
+            *self._placements.gone(agent.number, f"was lost: {note}"),
+        ]
+        return actions
+
+    def _agents_away(self, agents: list[Agent], now: float) -> list[Action]:
+        """These have been silent beyond their leases: they have surely stopped their load."""
+        actions: list[Action] = []
+        for agent in agents:
+            if agent.had_last_frame:
+                agent.state = "done"
+                continue
+            self.partial = True
+            self.reasons.append(f"agent {agent.name} was away: {agent.note}, its load stopped")
+            actions.append(Say("error", self.reasons[-1]))
+            actions += self._placements.gone(agent.number, "was away")
+            terms = self.roster.terms
+            if terms is not None and terms.on_loss == "fail" and self.aborted_at is None:
+                why = f"agent {agent.name} was lost, and the run was told to fail then"
+                actions += self._abort("limit", now, why)
+                self.status = "failed"
+        return actions
+
+    def _wait_for_away(self, now: float) -> list[Action]:
+        """Nobody else is left: wait a bounded time."""
+        if self._alone_since is None:
+            self._alone_since = now
+            names = ", ".join(agent.name for agent in self.roster.alive)
+            wait = show_duration(self.limits.return_wait_s)
+            if self.aborted_at is None:
+                return [Say("warning", f"waiting up to {wait} for agent {names} to return")]
+            return []
+        wait_s = self.limits.return_wait_s
+        if self.aborted_at is not None:
+            wait_s = min(wait_s, self.limits.abort_s)
+        if now - self._alone_since <= wait_s:
+            return []
+        actions: list[Action] = []
+        for agent in self.roster.alive:
+            actions += self._lose(agent, "it did not return before the end of the run")
+        return actions
+
     # time
 
     def _tick(self, now: float) -> list[Action]:
@@ -208,7 +473,9 @@ class RunState:
         if self.state == "starting":
             return self._tick_barrier(now)
         assert self.started_at is not None
-        actions = [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
+        away, actions = self.roster.look(now)
+        actions += self._agents_away(away, now)
+        actions += [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
         begin = self.drain_began_at
         if begin is not None and now >= begin:
             self.state = "draining"
@@ -219,8 +486,11 @@ class RunState:
     def _tick_barrier(self, now: float) -> list[Action]:
         late = [worker for worker in self.workers if worker.state == "starting"]
         waited = now - self._began_at
-        if waited < self.limits.barrier_s / 2:
-            return []
+        if not late or waited < self.limits.barrier_s / 2:
+            refusal, actions = self.roster.wait(now, self.limits.barrier_s)
+            if refusal:
+                return self._refuse(refusal, True)
+            return actions + self._start_if_ready(now)
         if waited < self.limits.barrier_s:
             return [*self._watch.locate(late)]
         names = ", ".join(str(worker.number) for worker in late)
@@ -233,15 +503,20 @@ class RunState:
 
     def _watch_end(self, now: float) -> list[Action]:
         assert self.started_at is not None
+        workers, agents = self._watch.alive, self._linked
         if self.aborted_at is not None:
+            actions: list[Action] = []
             if now - self.aborted_at > self.limits.abort_s:
-                return [*self._watch.kill_all()]
-            return []
+                actions += self._watch.kill_all()
+            if now - self.aborted_at > 2 * self.limits.abort_s + self.limits.end_margin_s:
+                for agent in agents:
+                    actions += self._distrust(agent.number, "it did not end after the abort")
+            return actions
         began = self.drain_began_at
-        if began is not None:
+        if began is not None and (workers or agents):
             allowed = self.plan.grace_s + self.limits.end_margin_s
             if now > began + allowed:
-                if all(worker.hung_at is not None for worker in self._watch.alive):
+                if not agents and all(worker.hung_at is not None for worker in workers):
                     return [*self._watch.kill_all()]  # Nobody would hear of an abort.
                 reason = f"the run did not end within {show_duration(allowed)} after its time"
                 self.partial = True
@@ -298,23 +573,33 @@ class RunState:
             *self._send_all(AbortLoad()),
         ]
 
-    def _send_all(self, message: StopLoad | AbortLoad) -> list[Action]:
-        return [Send(worker.number, message) for worker in self._watch.alive]
+    @property
+    def _linked(self) -> list[Agent]:
+        return [agent for agent in self.roster.alive if agent.link is not None]
 
-    def _finish_if_over(self) -> list[Action]:
-        if self.state in ("starting", "finished"):
+    def _send_all(self, message: StopLoad | AbortLoad | Release) -> list[Action]:
+        numbers = [worker.number for worker in self._watch.alive]
+        numbers += [agent.number for agent in self._linked]
+        return [Send(number, message) for number in numbers]
+
+    def _finish_if_over(self, now: float) -> list[Action]:
+        if self.state in ("starting", "finished") or self._watch.alive or self._linked:
             return []
-        if self._watch.alive:
-            return []
-        if all(worker.state == "lost" for worker in self.workers):
+        actions: list[Action] = []
+        if self.roster.alive:
+            actions = self._wait_for_away(now)
+            if self.roster.alive:
+                return actions
+        members: list[WorkerState | Agent] = [*self.workers, *self.roster.agents]
+        if all(member.state == "lost" for member in members):
             self.status = "failed"
             self.reasons.append("all workers were lost")
-        elif all(worker.refused_all for worker in self.workers if worker.state == "done"):
+        elif all(member.refused_all for member in members if member.state == "done"):
             self.status = "failed"
             self.reasons.append(NO_SESSION_PASSED)
         self.status = self.status or "complete"
         self.state = "finished"
-        return [FinishRun()]
+        return [*actions, FinishRun()]
 
 
 _STOP_REASONS = {

@@ -356,8 +356,19 @@ class RunAggregate:
         return self.table.folded + sum(worker.folded_keys for worker in self._workers)
 
     def worker_figures(self, worker: int) -> WorkerFigures:
-        """What the last frame of a worker says."""
-        return self._workers[worker].figures
+        """What the last frame of a worker says; of one that is not known yet, nothing."""
+        return self._workers[worker].figures if worker < len(self._workers) else WorkerFigures()
+
+    def counts_of(self, workers: Iterable[int]) -> CounterValues:
+        """Measured HTTP requests of some workers, as far as their frames and losses tell."""
+        counts = CounterValues()
+        for worker in workers:
+            counts += self._workers[worker].measured
+        return counts
+
+    def absent(self, worker: int) -> None:
+        """This number belongs to nobody."""
+        self._seconds.end_worker(worker)
 
     def series_rows(self, view: View) -> list[SeriesRow]:
         """The page of the series table that a view shows."""

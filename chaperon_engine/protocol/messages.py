@@ -236,6 +236,18 @@ class Welcome(Message, frozen=True, kw_only=True):
     """A Plan, encoded."""
 
 
+class Gathering(Message, frozen=True, kw_only=True):
+    """Before Welcome, to who waits for it: agents attach. Comes again with each change."""
+
+    join: str
+    """The command that attaches a machine."""
+    token_file: str
+    """Where the agents' token lies on this host."""
+    expected: int
+    attached: list[str] = []
+    """Names of the agents that are here."""
+
+
 class SnapshotMessage(Message, frozen=True, kw_only=True):
     """The newest snapshot; older ones that were not sent are skipped, their history is not."""
 
@@ -262,4 +274,4 @@ class Refused(Message, frozen=True, kw_only=True):
 
 
 FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
-FromEngine = Welcome | SnapshotMessage | SeriesReply | WindowReply | Refused
+FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused
