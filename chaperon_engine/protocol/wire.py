@@ -237,6 +237,8 @@ class AgentPrepare(Message, frozen=True, kw_only=True):
     """Shares of the whole run."""
     epoch: Count
     seed: int
+    max_series: Annotated[int, Meta(ge=1, le=1 << 31)] = 2000
+    """Cap of the run: what a member may announce depends on it."""
 
 
 class AgentStart(Message, frozen=True, kw_only=True):
