@@ -161,9 +161,13 @@ def _file(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _load(command: argparse.ArgumentParser) -> None:
+def _load(command: argparse.ArgumentParser, *, least_workers: int = 1) -> None:
     command.add_argument(
-        "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
+        "--workers",
+        type=_count if least_workers == 0 else _checked(_positive),
+        metavar="N",
+        help="processes; default one per core"
+        + ("; 0: this machine makes no load, agents do" if least_workers == 0 else ""),
     )
     _exports(command)
     command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
@@ -213,9 +217,41 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-time", type=_checked(_positive_duration), metavar="D", help="absolute end of the run"
     )
-    _load(command)
+    _load(command, least_workers=0)
     command.add_argument(
         "--detach", action="store_true", help="start it, print its id, and leave it alone"
+    )
+    _options_of_agents(command)
+
+
+def _options_of_agents(command: argparse.ArgumentParser) -> None:
+    agents = command.add_argument_group("other machines")
+    agents.add_argument(
+        "--listen",
+        default="",
+        metavar="HOST:PORT",
+        help="let agents attach here, and print the line that attaches one; port 0: any",
+    )
+    agents.add_argument(
+        "--expect", type=_checked(_positive), metavar="N", help="begin when N agents have attached"
+    )
+    agents.add_argument(
+        "--start-timeout",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="how long to wait for them; 60s",
+    )
+    agents.add_argument(
+        "--fewer-ok", action="store_true", help="begin then with those that are there"
+    )
+    agents.add_argument(
+        "--on-loss",
+        choices=("continue", "fail"),
+        default="continue",
+        help="when an agent is lost: go on without it (default), or end the run as failed",
+    )
+    agents.add_argument(
+        "--print-token", action="store_true", help="print the agents' token, not only its file"
     )
 
 

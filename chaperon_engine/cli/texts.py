@@ -25,6 +25,7 @@ COMMANDS = {
             "chaperon run checkout.py --sessions buyers=50 --sessions readers=1k",
             "chaperon run checkout.py --warmup 5s --out csv --out json=report.json --tag nightly",
             "chaperon run checkout.py --detach",
+            "chaperon run checkout.py --listen 192.0.2.10:7700 --expect 3",
         ),
     ),
     "quick": Command(

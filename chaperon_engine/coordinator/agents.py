@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
+from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import Message, Refused
 from chaperon_engine.protocol.wire import FromAgent, ToAgent
 from chaperon_engine.remote.link import AgentLink
+from chaperon_engine.text import visible
 
 
 class AgentLeader(Protocol):
@@ -81,8 +83,8 @@ class AgentLinks:
             for message in messages:
                 if not link.send(message) or not await link.drained():
                     return
-        except (OSError, ProtocolError) as error:
-            link.abort(f"the test code could not be sent: {error}")
+        except (UserError, ProtocolError) as error:
+            link.close(Refused(reason=f"the test code cannot be sent: {visible(error)}"))
 
     def drop(self, number: int, reason: str, *, user_error: bool) -> None:
         """Hang up, with a sentence if there is one."""

@@ -437,7 +437,7 @@ class RunState:
                 agent.state = "done"
                 continue
             self.partial = True
-            self.reasons.append(f"agent {agent.name} was away: {agent.note}, its load stopped")
+            self.reasons.append(f"agent {agent.name} was away: {agent.note}")
             actions.append(Say("error", self.reasons[-1]))
             actions += self._placements.gone(agent.number, "was away")
             terms = self.roster.terms
