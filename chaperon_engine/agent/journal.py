@@ -172,7 +172,7 @@ class AgentJournal:
         return self.path.rename(target / "journal")
 
     def _begin_anew(self) -> None:
-        """A new file takes the place of the old one, so that there is always one that can be read."""
+        """A new file takes the place of the old one, so that one can always be read."""
         temporary = self.path.with_suffix(".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         before, self._descriptor = self._descriptor, os.open(temporary, flags, 0o600)

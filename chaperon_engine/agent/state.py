@@ -204,9 +204,8 @@ class AgentState:
     def _admitted(self, message: Admitted) -> list[Action]:
         if self.line.state != "greeting":
             return []
-        actions: list[Action] = []
-        if self.line.was_up:
-            actions.append(Say("info", "the coordinator is reached again"))
+        again = "the coordinator is reached again"
+        actions: list[Action] = [Say("info", again if self.line.was_up else "joined the run")]
         self.line.admitted(message.lease_s)
         self._member = message.member
         if self._started is None and not self._delivers:
@@ -303,6 +302,7 @@ class AgentState:
             max_series=self._prepare.max_series,
         )
         actions: list[Action] = [
+            Say("info", "the load begins"),
             BeginJournal(self._member, self._prepare.epoch),
             Tell(self._started),
         ]

@@ -130,6 +130,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     found["list"].add_argument("path", nargs="?", metavar="PATH", help="folder or file to look in")
     _options_of_target(found["target"])
     _options_of_serve(found["serve"])
+    _options_of_worker(found["worker"])
     _options_of_report(found["report"])
     _options_of_runs(found["runs"])
     found["recover"].add_argument("run", metavar="RUN", help="id of the run, or how it begins")
@@ -338,6 +339,42 @@ def _options_of_serve(command: argparse.ArgumentParser) -> None:
         "--end-run", action="store_true", help="stop the run that is running when the server ends"
     )
     command.add_argument("--quiet", action="store_true", help="log warnings only")
+
+
+def _options_of_worker(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(
+        dest="action", metavar="ACTION", title="actions", required=True
+    )
+    join = actions.add_parser("join", help="join a run on another machine")
+    join.add_argument("address", metavar="HOST:PORT", help="where the run listens")
+    join.add_argument("--run", required=True, metavar="ID", help="id of the run")
+    trust = join.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--pin", metavar="sha256:...", help="digest of the run's certificate")
+    trust.add_argument("--ca", metavar="FILE", help="or the authority that signed it (PEM)")
+    join.add_argument("--cert", metavar="FILE", help="with --ca: own certificate (PEM)")
+    join.add_argument("--key", metavar="FILE", help="its key (PEM, without a password)")
+    join.add_argument(
+        "--token-file", metavar="FILE", help="`-` for standard input; default CHAPERON_TOKEN"
+    )
+    join.add_argument("--name", metavar="NAME", help="unique in the run; default the host's name")
+    join.add_argument(
+        "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
+    )
+    join.add_argument("--no-pin", action="store_true", help="do not tie workers to cores")
+    join.add_argument(
+        "--lease",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="stop the load when the run was not heard for so long; default 15s",
+    )
+    join.add_argument(
+        "--return",
+        dest="return_s",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="how long to look for a run that was lost, to deliver what was measured; default 10m",
+    )
+    join.add_argument("--debug", action="store_true", help="show tracebacks of errors")
 
 
 def _options_of_report(command: _Parser) -> None:
