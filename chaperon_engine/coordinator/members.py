@@ -151,9 +151,7 @@ class Roster:
         self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
     ) -> list[Action]:
         """Somebody says who it is; `begun`: the load has."""
-        known = next(
-            (each for each in self.agents if each.hello.instance == hello.instance), None
-        )
+        known = next((each for each in self.agents if each.hello.instance == hello.instance), None)
         if begun:
             if known is None:
                 return [DropAgent(link, "the load has begun: agents attach before it")]
