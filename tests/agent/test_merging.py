@@ -150,7 +150,7 @@ def play(host: Host, steps: list[tuple[Any, ...]], loses: int | None) -> None:
     host.finish(second + 0.5)
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(STEPS, st.none() | st.integers(0, WORKERS - 1))
 def test_an_aggregate_of_merged_frames_is_that_of_the_single_ones(steps, loses):
     host = Host()
