@@ -379,7 +379,10 @@ class AgentState:
         if any(worker.state != "ready" for worker in self._mine):
             return []
         self.phase = "ready"
-        return [Tell(AgentReady(shares=self.shares, pids=[each.pid for each in self._mine]))]
+        assert self._prepare is not None
+        pids = [each.pid for each in self._mine]
+        ready = AgentReady(shares=self.shares, pids=pids, epoch=self._prepare.epoch)
+        return [Tell(ready)]
 
     def _take_frame(self, worker: WorkerState, frame: Frame, now: float) -> list[Action]:
         if self._merger is None:

@@ -135,7 +135,8 @@ class Attendance(ABC):
                 return []
             case AgentDone(no_session_passed_init=refused_all):
                 if not agent.had_last_frame:
-                    return self._distrust(agent.number, "it took leave before its last frame")
+                    # What a process that died had kept was delivered by another one.
+                    return [*self.roster.drop(agent, ""), *self._lose(agent, "its process died")]
                 agent.state, agent.refused_all, agent.note = "done", refused_all, ""
                 return [
                     *self.roster.drop(agent, ""),

@@ -267,7 +267,7 @@ class Roster:
 
     def ready(self, agent: Agent, message: AgentReady) -> None:
         """It can begin with these shares."""
-        if agent.state == "preparing" and message.shares == agent.shares:
+        if agent.state == "preparing" and message.epoch == agent.epoch:
             agent.state = "ready"
 
     def wait(self, now: float, barrier_s: float) -> tuple[str, list[Action]]:

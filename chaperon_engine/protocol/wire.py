@@ -143,6 +143,8 @@ class AgentReady(Message, frozen=True, kw_only=True):
 
     shares: Annotated[list[Count], Meta(max_length=MAX_SHARES)]
     pids: Annotated[list[Count], Meta(max_length=MAX_SHARES)]
+    epoch: Count
+    """Of the AgentPrepare that this answers."""
 
 
 class AgentFailed(Message, frozen=True, kw_only=True):
