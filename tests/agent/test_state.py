@@ -84,6 +84,7 @@ class Driver:
         self.agent = AgentState(HELLO, workers, self.now, limits=AgentLimits(**limits), left=left)
         self.said: list[Action] = []
         self._seq = [0] * workers
+        self._sent = [0] * workers
 
     def tell(self, *events: Event) -> list[Action]:
         actions = [action for event in events for action in self.agent.handle(event, self.now)]
@@ -124,12 +125,12 @@ class Driver:
         self, worker: int, end_s: float, *, last: bool = False, sent: int = 0
     ) -> list[Action]:
         start_ns = round((100.1 + end_s - 1) * S)
-        key = SeriesKey(kind="http")
         frame = Frame(worker, 0, self._seq[worker], start_ns, start_ns + S, last=last)
         if sent:
-            frame.new_series = [(0, key)]
+            frame.new_series = [(0, SeriesKey(kind="http"))]
             frame.deltas = [SeriesDelta(0, sent=sent)]
-        frame.totals.sent = sent
+        self._sent[worker] += sent
+        frame.totals.sent = self._sent[worker]
         self._seq[worker] += 1
         return self.worker(worker, WorkerFrame(frame=frame))
 
@@ -160,7 +161,9 @@ def test_a_run_from_the_first_dial_to_the_last_word():
         (1, Prepare(launch=b"L", workers=8, worker=3, seed=9)),
     ]
     assert driver.worker(0, WorkerReady(pid=10)) == []
-    assert told(driver.worker(1, WorkerReady(pid=11))) == [AgentReady(shares=[2, 3], pids=[10, 11])]
+    assert told(driver.worker(1, WorkerReady(pid=11))) == [
+        AgentReady(shares=[2, 3], pids=[10, 11], epoch=1)
+    ]
     actions = driver.hear(AgentStart(delay_ns=S // 10, run_start_ns=RUN_START_NS))
     start_ns = 100 * S + S // 10
     assert BeginJournal(4, 1) in actions
@@ -236,7 +239,9 @@ def test_shares_may_be_handed_out_anew_until_the_start():
     driver.worker(1, WorkerReady(pid=11))
     actions = driver.hear(prepare([0], of=1, epoch=2))
     assert sent(actions) == [(0, Prepare(launch=b"L", workers=1, worker=0, seed=9))]
-    assert told(driver.worker(0, WorkerReady(pid=10))) == [AgentReady(shares=[0], pids=[10])]
+    assert told(driver.worker(0, WorkerReady(pid=10))) == [
+        AgentReady(shares=[0], pids=[10], epoch=2)
+    ]
     actions = driver.hear(AgentStart(delay_ns=0, run_start_ns=0))
     assert KillWorker(1) in actions  # It has nothing to do.
     assert driver.tell(WorkerExited(1, "killed by signal 9", [])) == []
