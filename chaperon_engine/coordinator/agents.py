@@ -25,6 +25,9 @@ class AgentLeader(Protocol):
     def agent_gone(self, link: int, reason: str) -> None:
         """The connection has ended, and all that came over it has been told."""
 
+    def cannot_start(self, reason: str) -> None:
+        """The test code is not what it was when it was listed."""
+
 
 class AgentLinks:
     """The connections to agents, numbered in the order in which they came."""
@@ -84,7 +87,9 @@ class AgentLinks:
                 if not link.send(message) or not await link.drained():
                     return
         except (UserError, ProtocolError) as error:
-            link.close(Refused(reason=f"the test code cannot be sent: {visible(error)}"))
+            reason = f"the test code cannot be sent: {visible(error)}"
+            link.close(Refused(reason=reason))
+            self._leader.cannot_start(reason)
 
     def drop(self, number: int, reason: str, *, user_error: bool) -> None:
         """Hang up, with a sentence if there is one."""

@@ -156,16 +156,6 @@ class Listener:
         if crowded is not None:
             self.door.crowded_out(crowded)
             self._guests[crowded].cancel()
-        task = asyncio.create_task(self._greet(connection, stranger, where))
-        self._guests[stranger] = task
-        task.add_done_callback(lambda _: self._part(stranger))
-
-    def _part(self, stranger: Stranger) -> None:
-        """Whoever is not a friend by now has failed."""
-        del self._guests[stranger]
-        self.door.failed(stranger)
-
-    async def _greet(self, connection: socket.socket, stranger: Stranger, where: str) -> None:
         greeter = _Greeter(
             ServerHandshake(
                 self._secret,
@@ -174,6 +164,22 @@ class Listener:
                 nonce=os.urandom(NONCE_BYTES),
             )
         )
+        task = asyncio.create_task(self._greet(greeter, connection, stranger, where))
+        self._guests[stranger] = task
+
+        def part(_: object) -> None:
+            # Here and not in the task: one that is cancelled early never begins.
+            del self._guests[stranger]
+            if not greeter.is_given_away:
+                greeter.abort()
+                connection.close()
+            self.door.failed(stranger)  # unless it is a friend by now, or had to make room
+
+        task.add_done_callback(part)
+
+    async def _greet(
+        self, greeter: _Greeter, connection: socket.socket, stranger: Stranger, where: str
+    ) -> None:
         try:
             async with asyncio.timeout(self._limits.greeting_s):
                 connection.setblocking(False)
@@ -191,16 +197,11 @@ class Listener:
                 if isinstance(outcome, Refusal):
                     self._note(f"{where} was refused: {outcome.reason}")
                     await greeter.dismiss(outcome)
+                    return
         except (OSError, EOFError, TimeoutError, ProtocolError):
             return  # no TLS, a hang-up, noise, silence: nobody to answer
-        else:
-            if isinstance(outcome, Accepted):
-                self.door.proved(stranger)
-                self._introduce(greeter, outcome, where)
-        finally:
-            if not greeter.is_given_away:
-                greeter.abort()
-                connection.close()
+        self.door.proved(stranger)
+        self._introduce(greeter, outcome, where)
 
     def _introduce(self, greeter: _Greeter, accepted: Accepted, where: str) -> None:
         left = self.door.friend_left

@@ -125,7 +125,7 @@ class RunState(Attendance):
             case AbortAsked(by):
                 actions = self._abort(by, now)
             case CannotStart(reason):
-                actions = self._refuse(reason, True)
+                actions = self._refuse(reason, True) if self.state == "starting" else []
             case AgentSaid(link, message, address):
                 actions = self._agent_said(link, message, address, now)
             case AgentGone(link):

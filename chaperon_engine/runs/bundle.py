@@ -3,10 +3,10 @@
 code/...              the folder of the scenario file, or of a load test as data
 extra/N/NAME          files outside of it that the launch names: --config, TLS files
 
-What stays behind: version control, virtual environments, caches, `.env` files, links, whatever is
-no ordinary file, and what .gitignore and .chaperonignore say (of one folder the latter has the last
-word, so `!users.csv` takes along what git ignores). The launch that travels names its files within
-the bundle.
+What stays behind: Chaperon's own folder with its runs and tokens, version control, virtual
+environments, caches, `.env` files, links, whatever is no ordinary file, and what .gitignore and
+.chaperonignore say (of one folder the latter has the last word, so `!users.csv` takes along what
+git ignores). The launch that travels names its files within the bundle.
 
 Must not know: connections, or when a bundle is sent. `unpacking` is the other end.
 """
@@ -28,6 +28,7 @@ from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.wire import MAX_PIECE_BYTES, BundleEnd, BundleFile
 from chaperon_engine.runs.bundled import BundleLimits, Names, checked_name, digest_of
+from chaperon_engine.runs.directory import home
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_bytes
 
@@ -130,6 +131,8 @@ class _Collector:
         self._limits = limits
         self._total = 0
         self._names = Names()
+        self._home = home()
+        """Runs, their reports and tokens lie there."""
         self._extras: dict[Path, str] = {}
 
     def add_folder(self, folder: Path, always: list[Path]) -> None:
@@ -160,7 +163,7 @@ class _Collector:
             is_folder = entry.is_dir(follow_symlinks=False)
             if _is_ignored(path, is_folder, rules):
                 continue
-            if is_folder and entry.name in LEFT_OUT_FOLDERS:
+            if is_folder and (entry.name in LEFT_OUT_FOLDERS or path == self._home):
                 continue
             if is_folder and not (path / "pyvenv.cfg").exists():
                 self._walk(root, path, [*rules, *_rules_of(path)])
