@@ -162,6 +162,9 @@ class _Call:
         except ssl.SSLError as error:
             raise self._not_secured(error) from None
         except (OSError, EOFError) as error:
+            if greeter.is_unwelcome and isinstance(self._trust, Authority):
+                # The alert that says so is lost: asyncio hangs up without having sent it.
+                raise self._not_trusted() from None
             raise DialError(
                 f"{self._where} hung up before this side could prove itself"
                 f"{_reason(error)}; a coordinator does so for up to a minute after failed attempts"
@@ -268,12 +271,16 @@ class _Call:
             nonce=os.urandom(NONCE_BYTES),
         )
 
+    def _not_trusted(self) -> UserError:
+        return UserError(
+            f"{self._where} wants a certificate that it trusts: give --cert and --key, signed by "
+            "the authority that the run was told"
+        )
+
     def _not_secured(self, error: ssl.SSLError) -> UserError | DialError:
         reason = str(error.reason or "")
         if any(word in reason for word in _CERTIFICATE_REASONS) and "ALERT" in reason:
-            return UserError(
-                f"{self._where} wants a certificate that it trusts: give --cert and --key"
-            )
+            return self._not_trusted()
         if reason in ("", "UNEXPECTED_EOF_WHILE_READING"):
             return DialError(f"{self._where} hung up during the TLS handshake")
         return UserError(
@@ -292,12 +299,18 @@ class _Greeter(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heir: asyncio.Protocol | None = None
         self._is_lost = False
+        self._was_greeted = False
         self.outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         """Ends in UserError, ProtocolError, OSError (ssl.SSLError) otherwise."""
 
     @property
     def is_given_away(self) -> bool:
         return self._heir is not None
+
+    @property
+    def is_unwelcome(self) -> bool:
+        """TLS was complete for this side, and the other hung up without a greeting."""
+        return self._is_lost and self._handshake is not None and not self._was_greeted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the interface without deriving from it.
@@ -313,6 +326,7 @@ class _Greeter(asyncio.Protocol):
             return
         try:
             for message in self._decoder.feed(data):
+                self._was_greeted = True
                 answer = self._handshake.feed(message)
                 if isinstance(answer, ClientGreeting):
                     self._transport.write(encode(answer))
