@@ -12,7 +12,7 @@ from typing import Protocol
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import Message, Refused
-from chaperon_engine.protocol.wire import FromAgent, ToAgent
+from chaperon_engine.protocol.wire import AgentPing, FromAgent, ToAgent
 from chaperon_engine.remote.link import AgentLink
 from chaperon_engine.text import visible
 
@@ -39,6 +39,8 @@ class AgentLinks:
         self._links: dict[int, AgentLink] = {}
         self._numbers = 0
         self._bundles: dict[int, asyncio.Task[None]] = {}
+        self._held: dict[int, list[Message]] = {}
+        """What is to be said once the bundle has been sent."""
         self._silent: dict[int, asyncio.TimerHandle] = {}
 
     def receive(self, link: AgentLink) -> None:
@@ -62,13 +64,18 @@ class AgentLinks:
         link.begin(said, closed)
 
     def tell(self, number: int, message: Message) -> None:
-        """Say something; nothing when the connection is gone."""
+        """Say something; nothing when the connection is gone. While the bundle is under way only
+        pings overtake it."""
         link = self._links.get(number)
-        if link is not None:
-            try:
-                link.send(message)
-            except ProtocolError as error:
-                link.abort(str(error))
+        if link is None:
+            return
+        if number in self._bundles and not isinstance(message, AgentPing):
+            self._held.setdefault(number, []).append(message)
+            return
+        try:
+            link.send(message)
+        except ProtocolError as error:
+            link.abort(str(error))
 
     def tell_all(self, message: Message) -> None:
         """Say something on all connections."""
@@ -79,13 +86,16 @@ class AgentLinks:
         """Send these one after the other, as fast as the agent takes them."""
         link = self._links.get(number)
         if link is not None:
-            self._bundles[number] = asyncio.create_task(self._send_bundle(link, messages))
+            self._bundles[number] = asyncio.create_task(self._send_bundle(number, link, messages))
 
-    async def _send_bundle(self, link: AgentLink, messages: Iterable[ToAgent]) -> None:
+    async def _send_bundle(self, number: int, link: AgentLink, messages: Iterable[ToAgent]) -> None:
         try:
             for message in messages:
                 if not link.send(message) or not await link.drained():
                     return
+            del self._bundles[number]
+            for held in self._held.pop(number, []):
+                self.tell(number, held)
         except (UserError, ProtocolError) as error:
             reason = f"the test code cannot be sent: {visible(error)}"
             link.close(Refused(reason=reason))
@@ -109,6 +119,7 @@ class AgentLinks:
 
     def _forget(self, number: int) -> None:
         self._links.pop(number, None)
+        self._held.pop(number, None)
         silent = self._silent.pop(number, None)
         if silent is not None:
             silent.cancel()
