@@ -357,11 +357,12 @@ class Roster:
         lost: list[Agent] = []
         actions: list[Action] = []
         limit = self._limits.lease_s + self._limits.lease_margin_s
+        ping_every_s = min(PING_EVERY_S, self._limits.lease_s / 5)
         for agent in self.alive:
             if blind_s > self._limits.blind_after_s:
                 # Who was away itself cannot hold silence against others.
                 agent.heard_at += blind_s
-            if agent.link is not None and now - agent.pinged_at >= PING_EVERY_S:
+            if agent.link is not None and now - agent.pinged_at >= ping_every_s:
                 actions += self._ping(agent, now)
             if agent.state == "running" and now - agent.heard_at > limit:
                 agent.state, agent.away_since = "away", agent.heard_at

@@ -53,7 +53,8 @@ def main(arguments: Sequence[str], *, limits: Limits | None = None) -> int:
         raise_descriptor_limit()
         share = take_cores(record.id, usable_cores(), record.workers_planned, pin=launch.pin)
         slots = slots_for(record.plan.max_series)
-        counters = RunCounters(record.workers_planned, slots=slots)
+        # There is no mapping of no bytes: a run without workers of its own has one unused region.
+        counters = RunCounters(max(1, record.workers_planned), slots=slots)
         gc.collect()
         gc.freeze()
         workers = fork_workers(share.cores, counters)

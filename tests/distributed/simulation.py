@@ -203,9 +203,7 @@ class Host:
         self.crew = []
         left = None
         if deliver:
-            left = Outbox(
-                [self.disk[seq] for seq in sorted(self.disk)], next_seq=self.next_seq
-            )
+            left = Outbox([self.disk[seq] for seq in sorted(self.disk)], next_seq=self.next_seq)
         else:
             self.disk, self.next_seq, self.epoch = {}, 0, None
             self.instance = self.world.random.randbytes(16)
@@ -462,7 +460,9 @@ class World:
                 wire = self.wires[link]
                 if not wire.coordinator_closed:
                     if reason:
-                        self.send(wire, Refused(reason=reason, user_error=user_error), to_agent=True)
+                        self.send(
+                            wire, Refused(reason=reason, user_error=user_error), to_agent=True
+                        )
                     self.hang_up(wire, by_agent=False)
             case run_events.RefuseRun():
                 self.is_refused = True
