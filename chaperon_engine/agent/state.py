@@ -213,7 +213,7 @@ class AgentState:
         try:
             self.outbox.resumed(message.next_seq)
         except ValueError as error:
-            return [*self._watch.kill_all(), *self._finish(str(error))]
+            return self._finish(str(error))
         if self._started is not None:
             actions.append(Tell(self._started))
         if self._told_idle:
@@ -226,7 +226,7 @@ class AgentState:
         if self.line.is_given_up(now):
             time = show_duration(self.limits.return_s)
             text = f"the coordinator has been gone for {time}"
-            return [*self._watch.kill_all(), *self._finish(text)]
+            return self._finish(text)
         if self.phase != "running" or self._leaves or not self.line.is_lease_over(now):
             return []
         why = f"the coordinator was not heard for {show_duration(self.line.lease_s)}"
@@ -239,10 +239,8 @@ class AgentState:
             case Admitted():
                 return self._admitted(message)
             case Refused(reason=reason, user_error=user_error):
-                return [
-                    *self._watch.kill_all(),
-                    *self._finish(visible(reason, 500), "refused" if user_error else "failed"),
-                ]
+                ending: Ending = "refused" if user_error else "failed"
+                return self._finish(visible(reason, 500), ending)
             case AgentPing(number=number):
                 moment_ns = int(now * 1e9)
                 return [Tell(AgentPong(number=number, received_ns=moment_ns, sent_ns=moment_ns))]
@@ -450,7 +448,7 @@ class AgentState:
         if self.phase in ("idle", "preparing", "ready"):
             reason = "it was stopped by a signal before its load began"
             told = Tell(AgentFailed(message=reason))
-            return [told, *self._watch.kill_all(), *self._finish(reason, "interrupted")]
+            return [told, *self._finish(reason, "interrupted")]
         if self.phase == "running":
             if self._leaves != _SIGNAL:
                 return [Say("info", "leaving; once more to leave at once"), *self._stop(_SIGNAL)]
@@ -464,7 +462,7 @@ class AgentState:
         """This host cannot take part, and the load has not begun."""
         told = AgentFailed(message=visible(reason, 1500), user_error=user_error)
         ending: Ending = "refused" if user_error else "failed"
-        return [Tell(told), *self._watch.kill_all(), *self._finish(reason, ending)]
+        return [Tell(told), *self._finish(reason, ending)]
 
     def _go_on(self, now: float) -> list[Action]:
         """What follows from what is known now, whatever was said last."""
@@ -512,7 +510,7 @@ class AgentState:
 
     def _finish(self, reason: str, ending: Ending = "failed") -> list[Action]:
         self.phase = "finished"
-        return [Finish(reason, ending)]
+        return [*self._watch.kill_all(), Finish(reason, ending)]
 
     def _note(self, level: Literal["info", "warning", "error"], text: str) -> None:
         self._notes.append(AgentNote(level=level, text=visible(text, 1500)))
