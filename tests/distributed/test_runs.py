@@ -68,7 +68,7 @@ async def test_two_agents_by_their_join_line_and_every_request_is_counted_once(
     assert report.run.status == "complete"
     assert not report.run.partial
     assert report.run.reasons == []
-    assert [worker.agent for worker in report.run.workers][0] == ""
+    assert report.run.workers[0].agent == ""
     assert {worker.agent for worker in report.run.workers[1:]} == {"left", "right"}
     assert all(worker.sent > 0 for worker in report.run.workers)
     assert [worker.cores for worker in report.run.workers] == [1, 2, 2]
