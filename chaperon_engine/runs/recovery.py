@@ -26,6 +26,8 @@ from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+MAX_COUNT = 1 << 53
+"""No run counts more of anything: a journal that says so is damaged."""
 MAX_MEMBERS = 100_000
 """No run has a member with a higher number: a journal that says so is damaged."""
 SETTLE_S = 1.0
@@ -218,7 +220,7 @@ def _counters(slots: list[list[int]]) -> WorkerCounters:
     counters = RunCounters(1, slots=max(1, len(slots))).worker(0)
     for words in slots:
         kind, *values = [*words, *[0] * SLOT_WORDS][:SLOT_WORDS]
-        slot = counters.allocate(kind)
+        slot = counters.allocate(min(max(0, kind), MAX_COUNT))
         for offset, value in enumerate(values, start=1):
-            counters.words[slot * SLOT_WORDS + offset] = max(0, value)
+            counters.words[slot * SLOT_WORDS + offset] = min(max(0, value), MAX_COUNT)
     return counters

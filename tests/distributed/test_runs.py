@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import stat
 import sys
@@ -271,11 +270,8 @@ async def test_a_run_begins_with_fewer_agents_only_if_it_was_told_so(
     refused = await start(file, start_timeout_s=0.3)
     with pytest.raises(UserError, match=r"0 of 2 agents attached within 300 ms; --fewer-ok"):
         await refused.begins()
-    launched = await start(file, start_timeout_s=2.5, fewer_ok=True)
-    agent = await launched.join("a")
+    launched = await start(file, start_timeout_s=0.3, fewer_ok=True)
     last = await launched.last()
-    assert await agent.end() == 0
     report = reported(launched)
-    assert report.run.reasons == ["it began with 1 of 2 agents"]
-    assert last.totals.requests == report.totals.requests == server.requests
-    assert os.path.exists(launched.directory.report)
+    assert report.run.reasons == ["it began with 0 of 2 agents"]
+    assert last.totals.requests == report.totals.requests == server.requests > 0
