@@ -293,7 +293,7 @@ class GeneratorExhausted(ActionError):
 
 
 class ScheduleFailed(ActionError):
-    """A scheduled scenario failed, was not begun, or was lost with its worker; `code` says which."""
+    """A scheduled scenario failed, was not begun, or was lost with its worker: `code` says it."""
 
     code = "schedule"
     origin = "scenario"

@@ -1,5 +1,5 @@
 """What differs between operating systems: cores, pinning, processor times, descriptor limits,
-exact timers, and that a process ends with its parent.
+exact timers, that a process ends with its parent, and that a connection notices a silent peer.
 
 Linux has all of it; elsewhere each function gives the plain answer its docstring names. Must not
 know workers or runs. `root` stands for the file system's root, so that tests can lay out their own.
@@ -12,6 +12,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -170,6 +171,30 @@ def die_with_parent() -> bool:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0)
+
+
+def watch_connection(connection: socket.socket, silent_s: float) -> None:
+    """Have a TCP connection end when its peer is silent: probed while nothing is sent, and given
+    up `silent_s` after the last sign of life.
+
+    Without it a partition goes unnoticed for many minutes. Where the system cannot limit how long
+    sent bytes stay unacknowledged (`TCP_USER_TIMEOUT`, Linux), only an idle connection is watched.
+    """
+    probes = 3
+    every_s = max(1, int(silent_s / (probes + 1)))
+    options = {
+        "TCP_KEEPIDLE": every_s,
+        "TCP_KEEPALIVE": every_s,  # macOS's name of the one above
+        "TCP_KEEPINTVL": every_s,
+        "TCP_KEEPCNT": probes,
+        "TCP_USER_TIMEOUT": int(silent_s * 1000),
+    }
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class _TimeSpec(ctypes.Structure):

@@ -130,6 +130,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     found["list"].add_argument("path", nargs="?", metavar="PATH", help="folder or file to look in")
     _options_of_target(found["target"])
     _options_of_serve(found["serve"])
+    _options_of_worker(found["worker"])
     _options_of_report(found["report"])
     _options_of_runs(found["runs"])
     found["recover"].add_argument("run", metavar="RUN", help="id of the run, or how it begins")
@@ -161,9 +162,13 @@ def _file(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _load(command: argparse.ArgumentParser) -> None:
+def _load(command: argparse.ArgumentParser, *, least_workers: int = 1) -> None:
     command.add_argument(
-        "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
+        "--workers",
+        type=_count if least_workers == 0 else _checked(_positive),
+        metavar="N",
+        help="processes; default one per core"
+        + ("; 0: this machine makes no load, agents do" if least_workers == 0 else ""),
     )
     _exports(command)
     command.add_argument("--seed", type=_count, metavar="N", help="seed of session.random")
@@ -218,9 +223,41 @@ def _options_of_run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-time", type=_checked(_positive_duration), metavar="D", help="absolute end of the run"
     )
-    _load(command)
+    _load(command, least_workers=0)
     command.add_argument(
         "--detach", action="store_true", help="start it, print its id, and leave it alone"
+    )
+    _options_of_agents(command)
+
+
+def _options_of_agents(command: argparse.ArgumentParser) -> None:
+    agents = command.add_argument_group("other machines")
+    agents.add_argument(
+        "--listen",
+        default="",
+        metavar="HOST:PORT",
+        help="let agents attach here, and print the line that attaches one; port 0: any",
+    )
+    agents.add_argument(
+        "--expect", type=_checked(_positive), metavar="N", help="begin when N agents have attached"
+    )
+    agents.add_argument(
+        "--start-timeout",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="how long to wait for them; 60s",
+    )
+    agents.add_argument(
+        "--fewer-ok", action="store_true", help="begin then with those that are there"
+    )
+    agents.add_argument(
+        "--on-loss",
+        choices=("continue", "fail"),
+        default="continue",
+        help="when an agent is lost: go on without it (default), or end the run as failed",
+    )
+    agents.add_argument(
+        "--print-token", action="store_true", help="print the agents' token, not only its file"
     )
 
 
@@ -307,6 +344,42 @@ def _options_of_serve(command: argparse.ArgumentParser) -> None:
         "--end-run", action="store_true", help="stop the run that is running when the server ends"
     )
     command.add_argument("--quiet", action="store_true", help="log warnings only")
+
+
+def _options_of_worker(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(
+        dest="action", metavar="ACTION", title="actions", required=True
+    )
+    join = actions.add_parser("join", help="join a run on another machine")
+    join.add_argument("address", metavar="HOST:PORT", help="where the run listens")
+    join.add_argument("--run", required=True, metavar="ID", help="id of the run")
+    trust = join.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--pin", metavar="sha256:...", help="digest of the run's certificate")
+    trust.add_argument("--ca", metavar="FILE", help="or the authority that signed it (PEM)")
+    join.add_argument("--cert", metavar="FILE", help="with --ca: own certificate (PEM)")
+    join.add_argument("--key", metavar="FILE", help="its key (PEM, without a password)")
+    join.add_argument(
+        "--token-file", metavar="FILE", help="`-` for standard input; default CHAPERON_TOKEN"
+    )
+    join.add_argument("--name", metavar="NAME", help="unique in the run; default the host's name")
+    join.add_argument(
+        "--workers", type=_checked(_positive), metavar="N", help="processes; default one per core"
+    )
+    join.add_argument("--no-pin", action="store_true", help="do not tie workers to cores")
+    join.add_argument(
+        "--lease",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="stop the load when the run was not heard for so long; default 15s",
+    )
+    join.add_argument(
+        "--return",
+        dest="return_s",
+        type=_checked(_positive_duration),
+        metavar="D",
+        help="how long to look for a run that was lost, to deliver what was measured; default 10m",
+    )
+    join.add_argument("--debug", action="store_true", help="show tracebacks of errors")
 
 
 def _options_of_report(command: _Parser) -> None:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "list": "listing:list_entries",
     "target": "serving:target",
     "serve": "serving:serve",
+    "worker": "joining:worker",
     "report": "reports:report",
     "runs": "reports:runs",
     "recover": "reports:recover",

@@ -15,11 +15,15 @@ from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
 
+START_TIMEOUT_S = 60.0
+"""How long a start waits for agents unless it is told otherwise."""
 _SUFFIXES = (".py", ".toml", ".json")
 
 
 def launch_request(arguments: Namespace) -> LaunchRequest:
     """What `chaperon run` was asked to do."""
+    if not arguments.listen:
+        _check_no_agents(arguments)
     file, name = scenario_file(arguments.file)
     return LaunchRequest(
         file=file,
@@ -40,7 +44,26 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
         preflight=not arguments.no_preflight,
         detach=arguments.detach,
         max_time_s=arguments.max_time,
+        listen=arguments.listen,
+        expect=arguments.expect or 0,
+        start_timeout_s=arguments.start_timeout or START_TIMEOUT_S,
+        fewer_ok=arguments.fewer_ok,
+        on_loss=arguments.on_loss,
     )
+
+
+def _check_no_agents(arguments: Namespace) -> None:
+    if arguments.workers == 0:
+        raise UserError("--workers must be 1 or more; 0 is for runs that agents load: --listen")
+    given = {
+        "--expect": arguments.expect,
+        "--start-timeout": arguments.start_timeout,
+        "--fewer-ok": arguments.fewer_ok,
+        "--print-token": arguments.print_token,
+    }
+    for option, value in given.items():
+        if value:
+            raise UserError(f"{option} is about agents on other machines: give --listen as well")
 
 
 def scenario_file(text: str) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.requesting import launch_request
@@ -24,6 +25,7 @@ from chaperon_engine.export.layout import Style, plural
 from chaperon_engine.export.summary import render
 from chaperon_engine.metrics.model import LogLine
 from chaperon_engine.metrics.snapshot import Snapshot, View
+from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
@@ -36,18 +38,19 @@ _SHOWN_LEVELS = frozenset({"warning", "error", "output"})
 
 def run(arguments: Namespace) -> int:
     """Run a load test, print how it goes and the summary."""
-    return execute(launch_request(arguments))
+    return execute(launch_request(arguments), print_token=arguments.print_token)
 
 
-def execute(request: LaunchRequest) -> int:
+def execute(request: LaunchRequest, *, print_token: bool = False) -> int:
     """Launch, follow until the end, print the summary; answers the exit code."""
-    return asyncio.run(_execute(request, Terminal()))
+    return asyncio.run(_execute(request, Terminal(), print_token))
 
 
-async def _execute(request: LaunchRequest, terminal: Terminal) -> int:
+async def _execute(request: LaunchRequest, terminal: Terminal, print_token: bool) -> int:
     interrupts = Interrupts(terminal)
+    gathering = GatheringShown(terminal, print_token=print_token)
     with interrupts.installed():
-        launching = asyncio.ensure_future(launch(request))
+        launching = asyncio.ensure_future(launch(request, on_gathering=gathering.show))
         interrupts.on_first = launching.cancel
         try:
             client = await launching
@@ -69,6 +72,43 @@ async def _execute(request: LaunchRequest, terminal: Terminal) -> int:
                 )
                 return EXIT_INTERRUPTED
             return _tell_the_end(last, terminal)
+
+
+class GatheringShown:
+    """How to attach machines, and which have attached, while a run waits for them."""
+
+    def __init__(self, terminal: Terminal, *, print_token: bool):
+        self._terminal = terminal
+        self._print_token = print_token
+        self._shown: Gathering | None = None
+
+    def show(self, gathering: Gathering) -> None:
+        """Write what is new."""
+        before = set() if self._shown is None else set(self._shown.attached)
+        if self._shown is None:
+            self._terminal.write(self._how(gathering))
+        self._shown = gathering
+        now = set(gathering.attached)
+        here = f"{len(now)} of {gathering.expected}"
+        for name in sorted(now - before):
+            self._terminal.write(f"agent {visible(name, 64)} attached ({here})")
+        for name in sorted(before - now):
+            self._terminal.write(f"agent {visible(name, 64)} left ({here})")
+
+    def _how(self, gathering: Gathering) -> str:
+        lines = [
+            f"Waiting for {plural(gathering.expected, 'agent')}. On each machine, with its copy of "
+            "the token file:",
+            f"  {visible(gathering.join, 2000)}",
+            f"  token file here: {visible(gathering.token_file, 2000)}",
+        ]
+        if self._print_token:
+            try:
+                token = Path(gathering.token_file).read_text(encoding="ascii").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                token = f"cannot be read: {visible(error)}"
+            lines.append(f"  token: {visible(token)}")
+        return "\n".join(lines)
 
 
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:

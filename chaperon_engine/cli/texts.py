@@ -25,6 +25,7 @@ COMMANDS = {
             "chaperon run checkout.py --sessions buyers=50 --sessions readers=1k",
             "chaperon run checkout.py --warmup 5s --out csv --out json=report.json --tag nightly",
             "chaperon run checkout.py --detach",
+            "chaperon run checkout.py --listen 192.0.2.10:7700 --expect 3",
         ),
     ),
     "quick": Command(
@@ -73,6 +74,17 @@ COMMANDS = {
             "chaperon serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem "
             "--allow-host load.example.com",
             "curl -u chaperon:$CHAPERON_API_TOKEN http://127.0.0.1:7080/load_tests",
+        ),
+    ),
+    "worker": Command(
+        "lend this machine to a run on another one",
+        "Join a run that was started with --listen: this machine gets a part of its sessions,\n"
+        "and what it measures goes into the run's report. `chaperon run` prints the line to use.\n"
+        "Ctrl-C leaves gracefully.",
+        (
+            "chaperon worker join 192.0.2.10:7700 --run 20261121-2045-shop-a1b2 \\\n"
+            "      --pin sha256:... --token-file agent.token",
+            "ssh host chaperon worker join ... --token-file - < agent.token",
         ),
     ),
     "report": Command(

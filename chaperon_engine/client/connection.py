@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AbortRun,
     FromEngine,
+    Gathering,
     GetSeries,
     GetWindow,
     Hello,
@@ -86,9 +87,16 @@ class RunClient:
 
     @classmethod
     async def open(
-        cls, directory: RunDirectory, socket: Path, *, lease: bool, timeout_s: float
+        cls,
+        directory: RunDirectory,
+        socket: Path,
+        *,
+        lease: bool,
+        timeout_s: float,
+        on_gathering: Callable[[Gathering], None] | None = None,
     ) -> RunClient:
         """Connect, and wait until the load has begun or the engine says why it will not.
+        `on_gathering` hears how far the agents are that the load waits for.
 
         Raises UserError (with the engine's sentence), EngineError, OSError when nobody listens,
         TimeoutError.
@@ -113,6 +121,10 @@ class RunClient:
                             client = cls(directory, reader, writer, message, messages[number + 1 :])
                             client._decoder = decoder
                             return client
+                        if isinstance(message, Gathering):
+                            if on_gathering is not None:
+                                on_gathering(message)
+                            continue
                         if isinstance(message, Refused):
                             kind = UserError if message.user_error else EngineError
                             raise kind(message.reason)

@@ -14,14 +14,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.clock import SystemClock
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.engine import descriptors
+from chaperon_engine.engine.address import address_of
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.platform import usable_cores
+from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import make_record, write_launch, write_record
 from chaperon_engine.text import visible
@@ -35,10 +38,14 @@ START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 2.0
 """How long a killed engine may take to be gone."""
 MAX_WORKERS = 256
+MAX_AGENTS = 4096
 
 
-async def launch(request: LaunchRequest) -> RunClient:
-    """Start a run and connect to it; answers when the load begins.
+async def launch(
+    request: LaunchRequest, *, on_gathering: Callable[[Gathering], None] | None = None
+) -> RunClient:
+    """Start a run and connect to it; answers when the load begins. `on_gathering` hears the join
+    line and which agents have attached, when agents are waited for.
 
     Raises UserError with one sentence when the input does not allow the run (also when a service
     cannot be reached), which leaves no run behind, and EngineError when the engine fails.
@@ -51,7 +58,8 @@ async def launch(request: LaunchRequest) -> RunClient:
     directory = _prepare(request, plan)
     engine = _start_engine(directory)
     try:
-        return await _connect(directory, engine, lease=not request.detach)
+        timeout_s = START_TIMEOUT_S + (request.start_timeout_s if request.listen else 0.0)
+        return await _connect(directory, engine, request, timeout_s, on_gathering)
     except EngineError:
         await _end(engine)  # Its log stays, for the message names it.
         raise
@@ -68,9 +76,16 @@ def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
     plan.check_ready()
     cores = usable_cores()
     workers = len(cores) if request.workers is None else request.workers
-    if not 1 <= workers <= MAX_WORKERS:
-        raise UserError(f"workers must be 1 to {MAX_WORKERS}, not {workers}")
-    descriptors.check(plan, workers, descriptors.hard_limit())
+    if request.listen:
+        _check_agents(request)
+    least = 0 if request.listen else 1
+    if not least <= workers <= MAX_WORKERS:
+        raise UserError(
+            f"workers must be {least} to {MAX_WORKERS}, not {workers}"
+            + ("; without workers here, agents must do it: --listen" if not workers else "")
+        )
+    if not request.listen:  # what agents can bear is not known here
+        descriptors.check(plan, workers, descriptors.hard_limit())
     seed = secrets.randbits(63) if request.seed is None else request.seed
     at = SystemClock().label()
     directory = RunDirectory.create(plan.load_test, at)
@@ -85,6 +100,18 @@ def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise UserError(f"{directory.path} cannot be written: {error.strerror}") from None
     return directory
+
+
+def _check_agents(request: LaunchRequest) -> None:
+    if not 1 <= request.expect <= MAX_AGENTS:
+        raise UserError(
+            f"--listen waits for agents: say how many with --expect, 1 to {MAX_AGENTS:,}"
+        )
+    if request.on_loss not in ("continue", "fail"):
+        raise UserError(
+            f"--on-loss is {visible(request.on_loss)!r}, expected `continue` or `fail`"
+        )
+    address_of(request.listen)
 
 
 def _start_engine(directory: RunDirectory) -> subprocess.Popen[bytes]:
@@ -107,13 +134,23 @@ def _start_engine(directory: RunDirectory) -> subprocess.Popen[bytes]:
 
 
 async def _connect(
-    directory: RunDirectory, engine: subprocess.Popen[bytes], *, lease: bool
+    directory: RunDirectory,
+    engine: subprocess.Popen[bytes],
+    request: LaunchRequest,
+    timeout_s: float,
+    on_gathering: Callable[[Gathering], None] | None,
 ) -> RunClient:
     socket = directory.socket_path()
     limit = time.monotonic() + LISTEN_TIMEOUT_S
     while True:
         try:
-            return await RunClient.open(directory, socket, lease=lease, timeout_s=START_TIMEOUT_S)
+            return await RunClient.open(
+                directory,
+                socket,
+                lease=not request.detach,
+                timeout_s=timeout_s,
+                on_gathering=on_gathering,
+            )
         except (FileNotFoundError, ConnectionRefusedError):
             if engine.returncode is not None:
                 raise EngineError(
@@ -126,7 +163,7 @@ async def _connect(
                 ) from None
         except TimeoutError:
             raise EngineError(
-                f"the load did not begin within {START_TIMEOUT_S:.0f} s; the log is {directory.log}"
+                f"the load did not begin within {timeout_s:.0f} s; the log is {directory.log}"
             ) from None
         await asyncio.sleep(0.02)
 

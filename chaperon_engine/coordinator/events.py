@@ -4,8 +4,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chaperon_engine.crew.events import (
+    KillWorker,
+    LocateHang,
+    Say,
+    Send,
+    WatchLimits,
+    WorkerState,
+)
 from chaperon_engine.metrics.model import Frame
-from chaperon_engine.protocol.messages import FromWorker, ToWorker
+from chaperon_engine.protocol.messages import FromWorker
+from chaperon_engine.protocol.wire import FromAgent, ToAgent
+
+__all__ = [
+    "AbortAsked",
+    "Action",
+    "AgentGone",
+    "AgentIsBack",
+    "AgentIsLost",
+    "AgentSaid",
+    "ApplyFrame",
+    "BeginLoad",
+    "CannotStart",
+    "DropAgent",
+    "Event",
+    "FinishRun",
+    "FrameRefused",
+    "FromWorkerEvent",
+    "HandOut",
+    "HangLocated",
+    "KillWorker",
+    "Limits",
+    "LocateHang",
+    "NoteSteering",
+    "RefuseRun",
+    "Say",
+    "Send",
+    "SendBundle",
+    "StartAgent",
+    "StopAsked",
+    "TellAgent",
+    "Terms",
+    "Tick",
+    "WorkerExited",
+    "WorkerIsLost",
+    "WorkerState",
+]
 
 # events
 
@@ -54,18 +98,55 @@ class AbortAsked:
     by: str
 
 
-Event = Tick | FromWorkerEvent | WorkerExited | HangLocated | StopAsked | AbortAsked
+@dataclass(frozen=True)
+class CannotStart:
+    """Something around the run is missing, such as the address to listen on."""
 
-
-# actions
+    reason: str
 
 
 @dataclass(frozen=True)
-class Send:
-    """Send a message to a worker."""
+class AgentSaid:
+    """A message came over a connection that proved the agents' token."""
 
-    worker: int
-    message: ToWorker
+    link: int
+    """Number of the connection."""
+    message: FromAgent
+    address: str = ""
+    """Of the peer, `HOST:PORT`."""
+
+
+@dataclass(frozen=True)
+class AgentGone:
+    """A connection has ended; whatever was said on it has been told before."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class FrameRefused:
+    """A frame that was to be applied is none that a sound member sends."""
+
+    member: int
+    problem: str
+
+
+Event = (
+    Tick
+    | FromWorkerEvent
+    | WorkerExited
+    | HangLocated
+    | StopAsked
+    | AbortAsked
+    | CannotStart
+    | AgentSaid
+    | AgentGone
+    | FrameRefused
+)
+
+
+# actions
 
 
 @dataclass(frozen=True)
@@ -83,20 +164,6 @@ class ApplyFrame:
 
 
 @dataclass(frozen=True)
-class LocateHang:
-    """Find out where a worker hangs; answered by HangLocated."""
-
-    worker: int
-
-
-@dataclass(frozen=True)
-class KillWorker:
-    """End a worker's process with SIGKILL; WorkerExited follows."""
-
-    worker: int
-
-
-@dataclass(frozen=True)
 class WorkerIsLost:
     """No further frame comes from this worker, and its last one is missing."""
 
@@ -105,11 +172,65 @@ class WorkerIsLost:
 
 
 @dataclass(frozen=True)
-class Say:
-    """A line for the log."""
+class TellAgent:
+    """Say something on an agent's connection; nothing when that is gone."""
 
-    level: str
-    text: str
+    link: int
+    message: ToAgent
+
+
+@dataclass(frozen=True)
+class SendBundle:
+    """Send the test code."""
+
+    link: int
+
+
+@dataclass(frozen=True)
+class HandOut:
+    """Give each member its shares, anew if it had some."""
+
+    workers: int
+    """Local workers have the shares of their own numbers."""
+    agents: dict[int, list[int]]
+    """Shares by the number of the connection."""
+    of: int
+    """Shares of the whole run."""
+    epoch: int
+
+
+@dataclass(frozen=True)
+class StartAgent:
+    """Make an agent's second 0 the run's; comes after BeginLoad."""
+
+    link: int
+    start_ns: int
+    one_way_ns: int
+    """Half of the shortest round trip to it."""
+
+
+@dataclass(frozen=True)
+class AgentIsBack:
+    """A connection is that of an agent of the run again: say what all have been told."""
+
+    link: int
+
+
+@dataclass(frozen=True)
+class AgentIsLost:
+    """Nothing more will be taken from this member."""
+
+    member: int
+    note: str
+
+
+@dataclass(frozen=True)
+class DropAgent:
+    """End a connection, with a sentence for the agent if there is one to say."""
+
+    link: int
+    reason: str = ""
+    user_error: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,7 +251,7 @@ class RefuseRun:
 
 @dataclass(frozen=True)
 class FinishRun:
-    """All workers have ended: make the report."""
+    """All members have ended: make the report."""
 
 
 Action = (
@@ -140,6 +261,13 @@ Action = (
     | LocateHang
     | KillWorker
     | WorkerIsLost
+    | TellAgent
+    | SendBundle
+    | HandOut
+    | StartAgent
+    | AgentIsBack
+    | AgentIsLost
+    | DropAgent
     | Say
     | NoteSteering
     | RefuseRun
@@ -148,53 +276,36 @@ Action = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(WatchLimits):
     """Times of the state machine, in seconds."""
 
     barrier_s: float = 60.0
     """All workers must be ready by then."""
     start_delay_s: float = 0.1
     """From the start barrier to second 0, so that every worker has heard of it."""
-    ping_every_s: float = 1.0
-    hung_after_s: float = 3.0
-    """A worker that answered no ping for this long hangs."""
-    kill_after_s: float = 10.0
-    """A hanging worker is killed this long after it was noticed."""
     end_margin_s: float = 5.0
     """Beyond the grace period before a run that will not end is aborted."""
-    abort_s: float = 5.0
-    """Workers that have not ended this long after an abort are killed."""
     max_time_s: float = 24 * 3600.0
     """Absolute end of a run whose plan has none."""
-    blind_after_s: float = 1.0
-    """When the coordinator itself was away for this long it cannot judge the workers' silence."""
+    lease_s: float = 15.0
+    """An agent that hears nothing for so long stops its load."""
+    lease_margin_s: float = 3.0
+    """An agent that was not heard for so much longer has surely stopped it."""
+    return_wait_s: float = 60.0
+    """How long the end of the run waits for agents that are away."""
+    hello_s: float = 10.0
+    """How long an authenticated agent may take to say who it is."""
 
 
-@dataclass
-class WorkerState:
-    """One worker as the state machine sees it. Only the state machine writes it."""
+@dataclass(frozen=True)
+class Terms:
+    """What a person wants of the agents of a run."""
 
-    number: int
-    state: str = "starting"
-    """`starting`, `ready`, `running`, `hung`, `done` or `lost`."""
-    pid: int = 0
-    core: int | None = None
-    note: str = ""
-    heard_at: float = 0.0
-    """When it last answered, monotonic seconds."""
-    pinged: int = 0
-    hung_at: float | None = None
-    place: str = ""
-    """Where it hangs."""
-    killed: bool = False
-    failure: str = ""
-    """What it said of itself, or what was wrong with what it sent, before it was killed."""
-    is_idle: bool = False
-    """Its own sessions have ended."""
-    had_last_frame: bool = False
-    refused_all: bool = False
-    """No session of it passed `init`."""
-
-    @property
-    def alive(self) -> bool:
-        return self.state not in ("done", "lost")
+    expect: int
+    """So many attach, no more."""
+    start_timeout_s: float = 60.0
+    """All must have attached by then."""
+    fewer_ok: bool = False
+    """After that time go with those that are there."""
+    on_loss: str = "continue"
+    """When an agent was lost: `continue` without it, or `fail`."""

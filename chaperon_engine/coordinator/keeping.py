@@ -10,13 +10,57 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chaperon_engine.coordinator.events import Terms
+from chaperon_engine.coordinator.members import Agent
+from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
-from chaperon_engine.runs.record import RunRecord, SteeringAction, write_record
+from chaperon_engine.runs.record import (
+    LIBRARIES,
+    RunRecord,
+    SteeringAction,
+    WorkerRecord,
+    write_record,
+)
+from chaperon_engine.text import visible
 
 SYNC_EVERY_S = 1.0
+
+
+def terms_of(launch: LaunchRequest) -> Terms | None:
+    """What the launch says of agents; None when none are waited for."""
+    if not launch.listen:
+        return None
+    return Terms(
+        expect=launch.expect,
+        start_timeout_s=launch.start_timeout_s,
+        fewer_ok=launch.fewer_ok,
+        on_loss=launch.on_loss,
+    )
+
+
+def record_of(agent: Agent) -> WorkerRecord:
+    """What run.json keeps of an agent."""
+    hello = agent.hello
+    skew_ns = agent.start_skew_ns
+    return WorkerRecord(
+        worker=agent.number,
+        pid=0,
+        agent=agent.name,
+        host=visible(hello.host),
+        address=agent.address,
+        shares=list(agent.shares),
+        python=visible(hello.python),
+        version=visible(hello.chaperon),
+        libraries={
+            name: visible(hello.versions[name]) for name in LIBRARIES if name in hello.versions
+        },
+        round_trip_us=agent.round_trip_us,
+        clock_offset_us=agent.offset_ns // 1000,
+        start_skew_us=None if skew_ns is None else skew_ns // 1000,
+    )
 
 
 class RunKeeper:

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from chaperon_engine.clock import SystemClock
+from chaperon_engine.coordinator.agents import AgentLinks
 from chaperon_engine.coordinator.events import (
     AbortAsked,
     Action,
+    AgentGone,
+    AgentIsBack,
+    AgentIsLost,
+    AgentSaid,
     ApplyFrame,
     BeginLoad,
+    CannotStart,
+    DropAgent,
     Event,
     FinishRun,
+    FrameRefused,
     FromWorkerEvent,
+    HandOut,
     HangLocated,
     KillWorker,
     Limits,
@@ -30,17 +39,20 @@ from chaperon_engine.coordinator.events import (
     RefuseRun,
     Say,
     Send,
+    SendBundle,
+    StartAgent,
     StopAsked,
+    TellAgent,
     Tick,
     WorkerExited,
     WorkerIsLost,
 )
-from chaperon_engine.coordinator.hang import innermost_user_frame
-from chaperon_engine.coordinator.keeping import RunKeeper
-from chaperon_engine.coordinator.links import WorkerLink
+from chaperon_engine.coordinator.keeping import RunKeeper, record_of, terms_of
 from chaperon_engine.coordinator.server import ClientServer, Seen
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.crew.crew import Crew, WorkerProcess
+from chaperon_engine.crew.links import WorkerLink
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
@@ -51,11 +63,13 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AcceptedSeries,
     FromWorker,
+    Gathering,
     Prepare,
     Refused,
     Welcome,
     WorkerFailed,
 )
+from chaperon_engine.protocol.wire import AgentPrepare, AgentStart, FromAgent, ToAgent
 from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header
@@ -64,28 +78,25 @@ from chaperon_engine.runs.report import Report
 from chaperon_engine.runs.window import read_window
 
 TICK_S = 0.05
-TRACE_WAIT_S = 0.2
-"""How long a hanging worker has to write down where it is."""
 MAX_READ_BYTES = 8 * 1024 * 1024
 """A longer journal is not read while the run goes on: the workers' messages would wait."""
-EOF_WAIT_TICKS = 10
-"""How many ticks after a worker's end its last words may still arrive."""
 
 
-class WorkerProcess(Protocol):
-    """A worker as its parent process can treat it."""
+NOTHING_COUNTED = RunCounters(1, slots=1).worker(0)
+"""The shared counters of an agent's workers are on its host: what they know comes in frames."""
 
-    number: int
-    pid: int
-    core: int | None
 
-    def reap(self) -> str | None: ...
+@dataclass(frozen=True)
+class Attachment:
+    """What agents need to attach to a run."""
 
-    def kill(self) -> None: ...
-
-    def ask_where(self) -> None: ...
-
-    def trace(self) -> str: ...
+    join: str
+    """The command that attaches a machine."""
+    token_file: str
+    launch: LaunchRequest
+    """As agents get it: its paths lie within the bundle."""
+    bundle: Callable[[], Iterable[ToAgent]]
+    """The test code in messages."""
 
 
 class Coordinator:
@@ -110,29 +121,20 @@ class Coordinator:
         self.outcome = Outcome()
         self.refusal: RefuseRun | None = None
         """Set when the load could not begin."""
+        self.agents = AgentLinks(self, hello_s=self.limits.hello_s)
+        self._attachment: Attachment | None = None
         self.state = RunState(
             record.plan,
             len(workers),
             time.monotonic(),
             limits=self.limits,
             max_time_s=launch.max_time_s,
+            terms=terms_of(launch),
         )
-        self.aggregate = RunAggregate(
-            len(workers),
-            warmup_s=record.plan.warmup_s,
-            max_series=record.plan.max_series,
-            planned_sessions=record.plan.sessions,
-        )
+        self.aggregate = self._new_aggregate(len(workers))
         self.leases = Leases()
         self.server = ClientServer(self, self.leases, time.monotonic)
-        self._workers = workers
-        self._links = [
-            WorkerLink(self._hears(worker.number), self._mistrusts(worker.number))
-            for worker in workers
-        ]
-        self._gone_for: dict[int, int] = {}
-        """For how many ticks the process of a worker has been known to be gone."""
-        self._exits_told: set[int] = set()
+        self._crew = Crew(workers, self)
         self._logs = LogMemory()
         self._say = say
         self._keeper = RunKeeper(directory, record, self._disk_refuses)
@@ -145,21 +147,26 @@ class Coordinator:
 
     def link(self, worker: int) -> WorkerLink:
         """The connection to a worker, for whoever holds the socketpair."""
-        return self._links[worker]
+        return self._crew.link(worker)
+
+    def attach(self, attachment: Attachment) -> None:
+        """Agents can come from now on."""
+        self._attachment = attachment
+        self.say("info", f"attach machines with: {attachment.join}")
+
+    def _new_aggregate(self, members: int) -> RunAggregate:
+        plan = self.record.plan
+        return RunAggregate(
+            members,
+            warmup_s=plan.warmup_s,
+            max_series=plan.max_series,
+            planned_sessions=plan.sessions,
+        )
 
     async def run(self) -> Report | None:
         """Prepare the workers, see the run through, answer its report; None when the load could
         not begin (see `refusal`)."""
-        launch = msgspec.msgpack.encode(self.launch)
-        for number, link in enumerate(self._links):
-            link.send(
-                Prepare(
-                    launch=launch,
-                    workers=len(self._links),
-                    worker=number,
-                    seed=self.record.seed,
-                )
-            )
+        self._hand_out(HandOut(len(self._crew), {}, len(self._crew), 0))
         if not self.launch.detach:
             self.leases.expect(time.monotonic())
         while not self._over.is_set():
@@ -173,38 +180,31 @@ class Coordinator:
 
     async def end_workers(self, wait_s: float = 3.0) -> None:
         """Wait a bounded time until all worker processes are gone, then kill what is left."""
-        deadline = time.monotonic() + wait_s
-        while any(worker.reap() is None for worker in self._workers):
-            if time.monotonic() > deadline:
-                for worker in self._workers:
-                    worker.kill()
-            await asyncio.sleep(0.01)
-        for link in self._links:
-            link.close()
+        await self._crew.end(wait_s)
 
     def _tick(self) -> None:
         now = time.monotonic()
         if self.leases.expired(now):
             self.handle(StopAsked("lease"))
-        self._notice_exits()
+        self._crew.notice_exits()
         self.handle(Tick())
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
+        else:
+            self._tell_who_waits()
         self._keeper.sync()
         self.server.publish()
 
-    def _notice_exits(self) -> None:
-        for worker, link in zip(self._workers, self._links, strict=True):
-            if worker.number in self._exits_told:
-                continue
-            how = worker.reap()
-            if how is None:
-                continue
-            ticks = self._gone_for[worker.number] = self._gone_for.get(worker.number, 0) + 1
-            # Its last frame may still be in the socket, and a grandchild may keep that open.
-            if link.is_closed or ticks > EOF_WAIT_TICKS:
-                self._exits_told.add(worker.number)
-                self.handle(WorkerExited(worker.number, how))
+    def _tell_who_waits(self) -> None:
+        if self._attachment is not None:
+            self.server.gather(
+                Gathering(
+                    join=self._attachment.join,
+                    token_file=self._attachment.token_file,
+                    expected=self.launch.expect,
+                    attached=[agent.name for agent in self.state.roster.agents],
+                )
+            )
 
     # events in, actions out
 
@@ -216,17 +216,36 @@ class Coordinator:
     def _do(self, action: Action) -> None:
         match action:
             case Send(worker, message):
-                self._links[worker].send(message)
+                self._crew.send(worker, message)
             case ApplyFrame(frame):
                 self._apply(frame)
             case BeginLoad(start_ns):
                 self._begin(start_ns)
             case LocateHang(worker):
-                self._locate(worker)
+                self._crew.locate(worker)
             case KillWorker(worker):
-                self._workers[worker].kill()
+                self._crew.kill(worker)
             case WorkerIsLost(worker, note):
                 self._lose(worker, note)
+            case TellAgent(link, message):
+                self.agents.tell(link, message)
+            case SendBundle(link):
+                assert self._attachment is not None
+                self.agents.send_bundle(link, self._attachment.bundle())
+            case HandOut():
+                self._hand_out(action)
+            case StartAgent(link, start_ns, one_way_ns):
+                delay_ns = max(0, start_ns - time.monotonic_ns() - one_way_ns)
+                self.agents.tell(link, AgentStart(delay_ns=delay_ns, run_start_ns=start_ns))
+            case AgentIsBack(link):
+                if self._told_accepted:
+                    keys = self.aggregate.table.accepted_keys()
+                    self.agents.tell(link, AcceptedSeries(keys=keys))
+            case AgentIsLost(member, note):
+                self.aggregate.worker_lost(member, NOTHING_COUNTED)
+                self._keeper.worker_lost(member, note, NOTHING_COUNTED)
+            case DropAgent(link, reason, user_error):
+                self.agents.drop(link, reason, user_error=user_error)
             case Say(level, text):
                 self.say(level, text)
             case NoteSteering(what, by):
@@ -238,32 +257,74 @@ class Coordinator:
             case FinishRun():
                 self._over.set()
 
-    def _hears(self, worker: int) -> Callable[[FromWorker], None]:
-        return lambda message: self.handle(FromWorkerEvent(worker, message))
+    def worker_said(self, worker: int, message: FromWorker) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(FromWorkerEvent(worker, message))
 
-    def _mistrusts(self, worker: int) -> Callable[[Exception], None]:
-        def distrust(error: Exception) -> None:
-            self.handle(FromWorkerEvent(worker, WorkerFailed(message=str(error), user_error=False)))
+    def worker_exited(self, worker: int, how: str) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(WorkerExited(worker, how))
 
-        return distrust
+    def hang_located(self, worker: int, place: str) -> None:
+        """See `crew.CrewLeader`."""
+        self.handle(HangLocated(worker, place))
+
+    def agent_said(self, link: int, message: FromAgent, address: str) -> None:
+        """See `agents.AgentLeader`."""
+        self.handle(AgentSaid(link, message, address))
+
+    def agent_gone(self, link: int, reason: str) -> None:
+        """See `agents.AgentLeader`."""
+        self.handle(AgentGone(link, reason))
+
+    def cannot_start(self, reason: str) -> None:
+        """Something around the run is missing: it ends before its load."""
+        self.handle(CannotStart(reason))
+
+    def _hand_out(self, action: HandOut) -> None:
+        launch = msgspec.msgpack.encode(self.launch)
+        seed = self.record.seed
+        for number in range(action.workers):
+            prepare = Prepare(launch=launch, workers=action.of, worker=number, seed=seed)
+            self._crew.send(number, prepare)
+        for link, shares in action.agents.items():
+            assert self._attachment is not None
+            self.agents.tell(
+                link,
+                AgentPrepare(
+                    launch=msgspec.msgpack.encode(self._attachment.launch),
+                    shares=shares,
+                    of=action.of,
+                    epoch=action.epoch,
+                    seed=seed,
+                    max_series=self.record.plan.max_series,
+                ),
+            )
 
     def _begin(self, start_ns: int) -> None:
         plan = self.record.plan
         self._start_ns = self._end_ns = start_ns
+        agents = self.state.roster.agents
+        members = self.state.roster.members
+        self.aggregate = self._new_aggregate(members)
+        taken = {agent.number for agent in agents}
+        for number in set(range(len(self._crew), members)) - taken:
+            self.aggregate.absent(number)
         self.aggregate.begin(start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)
         self.record.started_at = SystemClock().label().isoformat(timespec="milliseconds")
         self.record.workers = [
             WorkerRecord(worker=worker.number, pid=worker.pid, core=worker.core)
-            for worker in self._workers
+            for worker in self._crew.workers
         ]
+        self.record.workers += [record_of(agent) for agent in agents]
         self._keeper.begin(
             Header(
                 run_id=self.record.id,
                 start_ns=start_ns,
                 started_at=self.record.started_at,
-                workers=[(worker.number, worker.pid, worker.core) for worker in self._workers],
+                workers=[(each.worker, each.pid, each.core) for each in self.record.workers],
             )
         )
         self.server.answer_all(self.welcome())
@@ -282,7 +343,12 @@ class Coordinator:
             if not self.aggregate.apply(frame):
                 return
         except ValueError as error:
-            self._mistrusts(frame.worker)(error)
+            if frame.worker >= len(self._crew):
+                self.handle(FrameRefused(frame.worker, str(error)))
+                return
+            self.handle(
+                FromWorkerEvent(frame.worker, WorkerFailed(message=str(error), user_error=False))
+            )
             return
         self._end_ns = max(self._end_ns, frame.end_ns)
         self._logs.add(*frame.logs)
@@ -293,17 +359,8 @@ class Coordinator:
             self._told_accepted = True
             keys = self.aggregate.table.accepted_keys()
             self.say("warning", f"the table of {len(keys)} series is full: others go to (other)")
-            for link in self._links:
-                link.send(AcceptedSeries(keys=keys))
-
-    def _locate(self, worker: int) -> None:
-        process = self._workers[worker]
-        process.ask_where()
-
-        def read() -> None:
-            self.handle(HangLocated(worker, innermost_user_frame(process.trace())))
-
-        asyncio.get_running_loop().call_later(TRACE_WAIT_S, read)
+            self._crew.send_all(AcceptedSeries(keys=keys))
+            self.agents.tell_all(AcceptedSeries(keys=keys))
 
     def _lose(self, worker: int, note: str) -> None:
         counters = self.counters.worker(worker)
@@ -337,6 +394,13 @@ class Coordinator:
     # the end
 
     def _report(self) -> Report:
+        agents = {agent.number: agent for agent in self.state.roster.agents}
+        self.record.workers = [
+            record_of(agents[each.worker]) if each.worker in agents else each
+            for each in self.record.workers
+        ]
+        lost_workers = [each for each in self.state.workers if each.state == "lost"]
+        lost_agents = [each for each in agents.values() if each.state == "lost"]
         duration_s = (self._end_ns - self._start_ns) / 1e9
         self.aggregate.finish(duration_s)
         self.outcome.duration_s = duration_s
@@ -357,9 +421,8 @@ class Coordinator:
                 partial=self.state.partial,
                 reasons=list(self.state.reasons),
                 lost={
-                    worker.number: worker.note
-                    for worker in self.state.workers
-                    if worker.state == "lost"
+                    **{each.number: each.note for each in lost_workers},
+                    **{each.number: each.note for each in lost_agents},
                 },
             ),
         )

@@ -23,6 +23,7 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AbortRun,
     FromClient,
+    Gathering,
     GetSeries,
     GetWindow,
     Hello,
@@ -82,6 +83,7 @@ class ClientServer:
         self._numbers = 0
         self._was_answered = asyncio.Event()
         self._answer: Welcome | Refused | None = None
+        self._gathering: Gathering | None = None
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
 
@@ -108,6 +110,15 @@ class ClientServer:
             if client.said_hello:
                 client.answer(answer)
                 self._was_answered.set()
+
+    def gather(self, gathering: Gathering) -> None:
+        """Tell all who wait for the load, and all who will, how far the agents are."""
+        if gathering == self._gathering or self._answer is not None:
+            return
+        self._gathering = gathering
+        for client in list(self._clients.values()):
+            if client.said_hello:
+                client.send(gathering)
 
     def publish(self) -> None:
         """Send snapshots to the viewers whose time has come and who took the last one."""
@@ -165,6 +176,8 @@ class ClientServer:
         if self._answer is not None:
             client.answer(self._answer)
             self._was_answered.set()
+        elif self._gathering is not None:
+            client.send(self._gathering)
 
     def obey(self, client: _Client, message: FromClient) -> None:
         match message:

@@ -2,7 +2,10 @@
 
     starting ── all ready ──> warmup ── warm-up over ──> running ── stop, or time is up ──> draining
        │                        └────────── any state: all workers done or lost ──────────> finished
-       └── a worker refuses, the barrier's time is up ──> failed start (finished, no load)
+       └── a member refuses, the barrier's time is up ──> failed start (finished, no load)
+
+Members are the workers of this host and the agents of others. `crew.watch` knows the workers,
+`members` the agents; here is what their coming and going means for the run.
 
 How a run is made to end, whatever its workers do:
 stop       at a person's wish, an expired lease, or the absolute end: StopLoad
@@ -11,7 +14,10 @@ kill       some seconds after the abort: SIGKILL
 A worker that answers no ping hangs: it is located, and killed after a time, at the latest when the
 run would be aborted because of it alone; the run goes on.
 
-A worker whose own sessions have ended stays for what other workers' sessions schedule, until all
+An agent that is silent beyond its lease is away: the run is partial, and fails if it was told so.
+While it is away the others go on; the end of the run waits a bounded time for its return.
+
+A member whose own sessions have ended stays for what other members' sessions schedule, until all
 are idle and nothing is placed any more: Release. `placing` decides where.
 
 Times are monotonic seconds; `start_ns` is on the same clock.
@@ -19,29 +25,37 @@ Times are monotonic seconds; `start_ns` is on the same clock.
 
 from __future__ import annotations
 
+from chaperon_engine.coordinator.attendance import Attendance
 from chaperon_engine.coordinator.events import (
     AbortAsked,
     Action,
+    AgentGone,
+    AgentSaid,
     ApplyFrame,
     BeginLoad,
+    CannotStart,
     Event,
     FinishRun,
+    FrameRefused,
     FromWorkerEvent,
     HangLocated,
-    KillWorker,
     Limits,
-    LocateHang,
     NoteSteering,
     RefuseRun,
     Say,
     Send,
+    StartAgent,
     StopAsked,
+    TellAgent,
+    Terms,
     Tick,
     WorkerExited,
     WorkerIsLost,
     WorkerState,
 )
+from chaperon_engine.coordinator.members import Agent, Roster
 from chaperon_engine.coordinator.placing import Placements
+from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import (
     AbortLoad,
@@ -49,6 +63,7 @@ from chaperon_engine.protocol.messages import (
     Ping,
     Placed,
     Pong,
+    Prepare,
     Release,
     Schedule,
     Start,
@@ -60,38 +75,28 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
     WorkerReady,
 )
-from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
 NO_SESSION_PASSED = "no session passed init"
+AGENTS_LEAD_S = 0.2
+"""Beyond the round trip between the start and second 0, so that every agent's workers know it."""
 
 
-class RunState:
+class RunState(Attendance):
     """Decides. One per run."""
 
     def __init__(
         self, plan: Plan, workers: int, now: float, *, limits: Limits | None = None,
-        max_time_s: float | None = None,
+        max_time_s: float | None = None, terms: Terms | None = None,
     ):  # fmt: skip
+        """`workers` of this host; `terms` when agents are waited for."""
+        limits = limits or Limits()
+        watch = CrewWatch(workers, now, limits)
+        super().__init__(watch.workers, Roster(workers, terms, limits, now), limits)
         self.plan = plan
-        self.limits = limits or Limits()
         self.max_time_s = max_time_s
-        self.state = "starting"
-        self.status = ""
-        """Once it is decided: `complete`, `stopped`, `aborted` or `failed`."""
-        self.reasons: list[str] = []
-        self.partial = False
-        self.workers = [WorkerState(number, heard_at=now) for number in range(workers)]
-        self.started_at: float | None = None
-        """Second 0 of the load, monotonic seconds."""
-        self.stopped_at: float | None = None
-        """When iterations stopped starting for another reason than the plan."""
-        self.aborted_at: float | None = None
-        self._placements = Placements(workers)
-        self._is_released = False
+        self._watch = watch
         self._began_at = now
-        self._seen_at = now
-        self._located: set[int] = set()
 
     @property
     def drain_began_at(self) -> float | None:
@@ -114,12 +119,31 @@ class RunState:
             case WorkerExited(worker, how):
                 actions = self._exited(self.workers[worker], how)
             case HangLocated(worker, place):
-                actions = self._hang_located(self.workers[worker], place)
+                actions = [*self._watch.located(self.workers[worker], place)]
             case StopAsked(by):
                 actions = self._stop(by, now)
             case AbortAsked(by):
                 actions = self._abort(by, now)
-        return actions + self._release_if_idle() + self._finish_if_over()
+            case CannotStart(reason):
+                actions = self._refuse(reason, True) if self.state == "starting" else []
+            case AgentSaid(link, message, address):
+                actions = self._agent_said(link, message, address, now)
+            case AgentGone(link):
+                actions = self._agent_gone(link, now)
+            case FrameRefused(member, problem):
+                actions = self._distrust(member, problem)
+        actions = actions + self._release_if_idle() + self._finish_if_over(now)
+        return [self._routed(action) for action in actions]
+
+    def _routed(self, action: Action) -> Action:
+        """What is to be sent to a member that is an agent goes to its connection."""
+        if isinstance(action, Send):
+            agent = self.roster.member(action.worker)
+            if agent is not None:
+                message = action.message
+                assert not isinstance(message, Prepare | Start | Ping)
+                return TellAgent(-1 if agent.link is None else agent.link, message)
+        return action
 
     # what workers say
 
@@ -138,63 +162,71 @@ class RunState:
             case WorkerFailed(message=text, user_error=user_error):
                 if self.state == "starting":
                     return self._refuse(text, user_error)
-                worker.killed, worker.failure = True, text
-                return [KillWorker(worker.number)]
+                return [*self._watch.distrust(worker, text)]
             case WorkerFrame(frame=frame):
                 worker.had_last_frame = worker.had_last_frame or frame.last
                 return [ApplyFrame(frame)]
             case Pong():
-                return self._answered(worker)
+                return [*self._watch.answered(worker)]
             case WorkerDone(no_session_passed_init=refused_all):
                 worker.refused_all = refused_all
-                worker.state = "done"
-                worker.hung_at = None
+                self._watch.ended(worker)
                 return [*self._placements.gone(worker.number, "ended before it")]
             case WorkerIdle():
                 worker.is_idle = True
                 return []
-            case Schedule(request=request, what=what):
-                able = [each.number for each in self.workers if each.state == "running"]
-                ending = "the run is ending" if self.stopped_at is not None else ""
-                return [*self._placements.ask(worker.number, request, what, able, ending)]
-            case Withdraw(request=request):
-                return [*self._placements.withdrawn(worker.number, request)]
-            case Placed(placement=placement, outcome=outcome):
-                return [*self._placements.ended(worker.number, placement, outcome)]
+            case Schedule() | Withdraw() | Placed():
+                return self._placement(worker.number, message)
 
     def _release_if_idle(self) -> list[Action]:
-        """Once nobody can ask for anything any more, workers need not stay."""
-        alive = [worker for worker in self.workers if worker.alive]
-        if self._is_released or len(self._placements) or not all(each.is_idle for each in alive):
+        """Once nobody can ask for anything any more, members need not stay. Who is away hears of
+        it when it returns."""
+        if self.state == "starting" or self._is_released or len(self._placements):
+            return []
+        workers = self._watch.alive
+        agents = [agent for agent in self.roster.alive if agent.link is not None]
+        idle = [each.is_idle for each in workers] + [each.is_idle for each in agents]
+        if not idle or not all(idle):
             return []
         self._is_released = True
-        return [Send(worker.number, Release()) for worker in alive]
+        return self._send_all(Release())
 
     def _start_if_ready(self, now: float) -> list[Action]:
-        if any(worker.state != "ready" for worker in self.workers):
+        if any(worker.state != "ready" for worker in self.workers) or not self.roster.is_ready:
             return []
-        start_ns = int((now + self.limits.start_delay_s) * 1e9)
+        agents = self.roster.agents
+        farthest_s = max((agent.round_trip_s or 0.0 for agent in agents), default=0.0)
+        lead_s = self.limits.start_delay_s
+        if agents:
+            lead_s += AGENTS_LEAD_S + farthest_s
+        if self.roster.terms is not None and self.roster.missing:
+            self.reasons.append(f"it began with {len(agents)} of {self.roster.terms.expect} agents")
+        self._placements = Placements(self.roster.members)
+        start_ns = int((now + lead_s) * 1e9)
         self.started_at = start_ns / 1e9
         self.state = "warmup" if self.plan.warmup_s else "running"
         for worker in self.workers:
             worker.state = "running"
-        return [
+        actions: list[Action] = [
             BeginLoad(start_ns),
             *(Send(worker.number, Start(start_ns=start_ns)) for worker in self.workers),
         ]
-
-    def _answered(self, worker: WorkerState) -> list[Action]:
-        if worker.state != "hung":
-            return []
-        worker.state, worker.note, worker.hung_at = "running", "", None
-        return [Say("warning", f"worker {worker.number} answers again")]
+        for agent in agents:
+            agent.state = "running"
+            assert agent.link is not None
+            one_way_ns = int((agent.round_trip_s or 0.0) * 0.5e9)
+            actions.append(StartAgent(agent.link, start_ns, one_way_ns))
+        return actions
 
     def _refuse(self, text: str, user_error: bool) -> list[Action]:
         """The load cannot begin, which is the end of the run."""
         self.status = "failed"
         self.reasons.append(text)
         self.state = "finished"
-        return [RefuseRun(text, user_error), *self._kill_all()]
+        actions: list[Action] = [RefuseRun(text, user_error), *self._watch.kill_all()]
+        for agent in self.roster.agents:
+            actions += self.roster.drop(agent, text, user_error=user_error)
+        return actions
 
     def _exited(self, worker: WorkerState, how: str) -> list[Action]:
         if worker.alive and worker.had_last_frame:
@@ -204,16 +236,7 @@ class RunState:
             return []
         if self.state == "starting":
             return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
-        if worker.failure:
-            note = worker.failure
-        elif worker.hung_at is not None and worker.killed:
-            where = f" at {worker.place}" if worker.place else ""
-            note = f"it hung{where} and was killed"
-        elif worker.killed:
-            note = "it did not end after the abort and was killed"
-        else:
-            note = how
-        worker.state, worker.note = "lost", note
+        note = self._watch.lost(worker, how)
         self.partial = True
         self.reasons.append(f"worker {worker.number} was lost: {note}")
         return [
@@ -225,15 +248,13 @@ class RunState:
     # time
 
     def _tick(self, now: float) -> list[Action]:
-        if now - self._seen_at > self.limits.blind_after_s:
-            for worker in self.workers:
-                worker.heard_at += now - self._seen_at
-        self._seen_at = now
+        self._watch.look(now)
         if self.state == "starting":
             return self._tick_barrier(now)
         assert self.started_at is not None
-        actions = self._watch_workers(now)
-        actions += self._watch_end(now)
+        away, actions = self.roster.look(now)
+        actions += self._agents_away(away, now)
+        actions += [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
         begin = self.drain_began_at
         if begin is not None and now >= begin:
             self.state = "draining"
@@ -244,10 +265,13 @@ class RunState:
     def _tick_barrier(self, now: float) -> list[Action]:
         late = [worker for worker in self.workers if worker.state == "starting"]
         waited = now - self._began_at
-        if waited < self.limits.barrier_s / 2:
-            return []
+        if not late or waited < self.limits.barrier_s / 2:
+            refusal, actions = self.roster.wait(now, self.limits.barrier_s)
+            if refusal:
+                return self._refuse(refusal, True)
+            return actions + self._start_if_ready(now)
         if waited < self.limits.barrier_s:
-            return self._locate(late)
+            return [*self._watch.locate(late)]
         names = ", ".join(str(worker.number) for worker in late)
         place = next((worker.place for worker in late if worker.place), "")
         where = f"; it waits at {place}" if place else ""
@@ -256,58 +280,23 @@ class RunState:
             True,
         )
 
-    def _watch_workers(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        for worker in self.workers:
-            if not worker.alive:
-                continue
-            assert self.started_at is not None
-            due = int((now - self.started_at) / self.limits.ping_every_s) + 1
-            if due > worker.pinged:
-                worker.pinged = due
-                actions.append(Send(worker.number, Ping(number=due)))
-            silent = now - worker.heard_at
-            if worker.hung_at is None and silent > self.limits.hung_after_s:
-                worker.hung_at, worker.state = now, "hung"
-                worker.note = f"no answer for {silent:.0f} s"
-                self._located.discard(worker.number)
-                actions.append(Say("warning", f"worker {worker.number} does not answer"))
-                actions += self._locate([worker])
-            elif (
-                worker.hung_at is not None
-                and not worker.killed
-                and now - worker.hung_at > self.limits.kill_after_s
-            ):
-                worker.killed = True
-                actions.append(KillWorker(worker.number))
-        return actions
-
-    def _locate(self, workers: list[WorkerState]) -> list[Action]:
-        fresh = [worker.number for worker in workers if worker.number not in self._located]
-        self._located.update(fresh)
-        return [LocateHang(number) for number in fresh]
-
-    def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
-        if not place or not worker.alive:
-            return []
-        worker.place = visible(place)
-        if worker.hung_at is None:
-            return []
-        worker.note = f"hangs at {worker.place}"
-        return [Say("error", f"worker {worker.number} hangs at {worker.place}")]
-
     def _watch_end(self, now: float) -> list[Action]:
         assert self.started_at is not None
+        workers, agents = self._watch.alive, self._linked
         if self.aborted_at is not None:
+            actions: list[Action] = []
             if now - self.aborted_at > self.limits.abort_s:
-                return self._kill_all()
-            return []
+                actions += self._watch.kill_all()
+            if now - self.aborted_at > 2 * self.limits.abort_s + self.limits.end_margin_s:
+                for agent in agents:
+                    actions += self._distrust(agent.number, "it did not end after the abort")
+            return actions
         began = self.drain_began_at
-        if began is not None:
+        if began is not None and (workers or agents):
             allowed = self.plan.grace_s + self.limits.end_margin_s
             if now > began + allowed:
-                if all(worker.hung_at is not None for worker in self.workers if worker.alive):
-                    return self._kill_all()  # Nobody would hear of an abort.
+                if not agents and all(worker.hung_at is not None for worker in workers):
+                    return [*self._watch.kill_all()]  # Nobody would hear of an abort.
                 reason = f"the run did not end within {show_duration(allowed)} after its time"
                 self.partial = True
                 return self._abort("limit", now, reason)
@@ -363,31 +352,29 @@ class RunState:
             *self._send_all(AbortLoad()),
         ]
 
-    def _send_all(self, message: StopLoad | AbortLoad) -> list[Action]:
-        return [Send(worker.number, message) for worker in self.workers if worker.alive]
+    def _send_all(self, message: StopLoad | AbortLoad | Release) -> list[Action]:
+        numbers = [worker.number for worker in self._watch.alive]
+        numbers += [agent.number for agent in self._linked]
+        return [Send(number, message) for number in numbers]
 
-    def _kill_all(self) -> list[Action]:
+    def _finish_if_over(self, now: float) -> list[Action]:
+        if self.state in ("starting", "finished") or self._watch.alive or self._linked:
+            return []
         actions: list[Action] = []
-        for worker in self.workers:
-            if worker.alive and not worker.killed:
-                worker.killed = True
-                actions.append(KillWorker(worker.number))
-        return actions
-
-    def _finish_if_over(self) -> list[Action]:
-        if self.state in ("starting", "finished"):
-            return []
-        if any(worker.alive for worker in self.workers):
-            return []
-        if all(worker.state == "lost" for worker in self.workers):
+        if self.roster.alive:
+            actions = self._wait_for_away(now)
+            if self.roster.alive:
+                return actions
+        members: list[WorkerState | Agent] = [*self.workers, *self.roster.agents]
+        if all(member.state == "lost" for member in members):
             self.status = "failed"
             self.reasons.append("all workers were lost")
-        elif all(worker.refused_all for worker in self.workers if worker.state == "done"):
+        elif all(member.refused_all for member in members if member.state == "done"):
             self.status = "failed"
             self.reasons.append(NO_SESSION_PASSED)
         self.status = self.status or "complete"
         self.state = "finished"
-        return [FinishRun()]
+        return [*actions, FinishRun()]
 
 
 _STOP_REASONS = {

@@ -15,8 +15,9 @@ from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.health import verdict
 from chaperon_engine.metrics.model import LogLine
-from chaperon_engine.metrics.snapshot import Snapshot, View, WorkerRow
+from chaperon_engine.metrics.snapshot import Snapshot, Totals, View, WorkerRow
 from chaperon_engine.metrics.window import totals_of
+from chaperon_engine.text import visible
 
 KEPT_LOGS = 1000
 MAX_INTERVALS = 3600
@@ -89,7 +90,7 @@ def make_snapshot(
         planned_s=state.plan.planned_s,
         measured_s=aggregate.measured_s,
         # Shared memory is up to a second ahead of the frames.
-        totals=aggregate.totals if outcome.is_final else totals_of(counters.totals()),
+        totals=aggregate.totals if outcome.is_final else _totals(state, aggregate, counters),
         requests_per_s=aggregate.requests_per_s,
         failed_per_s=aggregate.failed_per_s,
         latency=aggregate.latency,
@@ -101,7 +102,7 @@ def make_snapshot(
         sessions=aggregate.sessions,
         iterations=aggregate.iterations,
         health=aggregate.health,
-        workers=worker_rows(state, aggregate),
+        workers=worker_rows(state, aggregate, now),
         series=aggregate.series_rows(view),
         series_total=aggregate.series_count(view),
         folded=aggregate.folded,
@@ -119,8 +120,15 @@ def make_snapshot(
     )
 
 
-def worker_rows(state: RunState, aggregate: RunAggregate) -> list[WorkerRow]:
-    """The workers now."""
+def _totals(state: RunState, aggregate: RunAggregate, counters: RunCounters) -> Totals:
+    counts = counters.totals()
+    if state.started_at is not None:
+        counts += aggregate.counts_of(agent.number for agent in state.roster.agents)
+    return totals_of(counts)
+
+
+def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[WorkerRow]:
+    """The members now."""
     median_us = aggregate.median_us
     rows = []
     for worker in state.workers:
@@ -141,6 +149,38 @@ def worker_rows(state: RunState, aggregate: RunAggregate) -> list[WorkerRow]:
                 verdict=verdict(health, median_us).level,
                 note=worker.note,
                 messages_per_s=figures.messages_per_s if worker.alive else 0.0,
+            )
+        )
+    for agent in state.roster.agents:
+        figures = aggregate.worker_figures(agent.number)
+        health = figures.health
+        is_loading = agent.state == "running"
+        rows.append(
+            WorkerRow(
+                worker=agent.number,
+                pid=0,
+                state=agent.state,
+                core=None,
+                requests_per_s=figures.requests_per_s if is_loading else 0.0,
+                active_sessions=figures.active_sessions if is_loading else 0,
+                cpu=health.cpu,
+                lag_p99_us=health.lag_p99_us,
+                rss_bytes=health.rss_bytes,
+                steal=health.steal,
+                verdict=verdict(health, median_us).level,
+                note=agent.note,
+                agent=agent.name,
+                host=visible(agent.hello.host),
+                address=agent.address,
+                cores=agent.hello.cores,
+                shares=list(agent.shares),
+                is_connected=agent.link is not None,
+                round_trip_us=agent.round_trip_us,
+                clock_offset_us=agent.offset_ns // 1000,
+                frames_behind=agent.frames_behind(now),
+                messages_per_s=figures.messages_per_s if is_loading else 0.0,
+                python=visible(agent.hello.python),
+                version=visible(agent.hello.chaperon),
             )
         )
     return rows

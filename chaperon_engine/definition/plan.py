@@ -167,3 +167,13 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The engine lives on its own until an absolute end instead of on a lease."""
     max_time_s: float | None = None
     """Absolute end of a run whose plan has none."""
+    listen: str = ""
+    """`HOST:PORT` (`[HOST]:PORT`) for agents on other machines; empty: nothing listens."""
+    expect: int = 0
+    """Agents that the start waits for."""
+    start_timeout_s: float = 60.0
+    """How long it waits for them."""
+    fewer_ok: bool = False
+    """Begin then with those that are there."""
+    on_loss: str = "continue"
+    """When an agent is lost in the load: `continue` or `fail`."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from chaperon_engine.definition.model import Scenario
 from chaperon_engine.definition.sequence import ScenarioSequence, sequence
@@ -23,15 +24,19 @@ data names, under their paths."""
 
 OutcomeKind = Literal["done", "failed", "refused", "lost"]
 
+# What another machine may say at most; `session.plain` packs no more.
+Packed = Annotated[bytes, Meta(max_length=65_536)]
+Text = Annotated[str, Meta(max_length=65_536)]
 
-class ScheduledScenario(msgspec.Struct, frozen=True, kw_only=True):
+
+class ScheduledScenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a session wants to have run elsewhere."""
 
-    population: str
+    population: Text
     """Whose services and settings hold."""
-    scenarios: list[str]
+    scenarios: Annotated[list[Text], Meta(max_length=1000)]
     """Names as `name_of` gives them; several run in order."""
-    name: str = ""
+    name: Text = ""
     """Session name of its series; empty: as the one who asks."""
     index: int = 0
     """Of the session that asks."""
@@ -39,24 +44,24 @@ class ScheduledScenario(msgspec.Struct, frozen=True, kw_only=True):
     """Of its random numbers."""
     merge: bool = True
     """`config` goes over that of the population; else it stands alone."""
-    config: bytes = b"\x80"
+    config: Packed = b"\x80"
     """A table of plain data, msgpack."""
-    assigned: bytes = b"\x90"
+    assigned: Packed = b"\x90"
     """What its session begins with, as `session.plain` packs it."""
-    cookies: bytes = b"\x90"
+    cookies: Packed = b"\x90"
     """A list of those it begins with, as the jar dumps them, msgpack."""
     is_measured: bool = True
     """False when it was asked for in a teardown."""
 
 
-class ScheduledOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class ScheduledOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a scheduled scenario ended."""
 
     kind: OutcomeKind = "done"
     """`failed`: its own code; `refused`: it did not begin; `lost`: its worker was."""
-    result: bytes = b"\x80"
+    result: Packed = b"\x80"
     """What it assigned, a table of plain data, msgpack."""
-    reason: str = ""
+    reason: Text = ""
     """One sentence, when it is not done."""
 
 

@@ -22,10 +22,11 @@ import uvloop
 
 from chaperon_engine import export
 from chaperon_engine.coordinator.events import Limits, StopAsked
+from chaperon_engine.coordinator.listener import Listener
 from chaperon_engine.coordinator.run import Coordinator
+from chaperon_engine.crew.cores import CoreShare, take_cores
+from chaperon_engine.crew.forking import WorkerHandle, fork_workers
 from chaperon_engine.definition.plan import LaunchRequest
-from chaperon_engine.engine.cores import CoreShare, take_cores
-from chaperon_engine.engine.forking import WorkerHandle, fork_workers
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.counters import RunCounters, slots_for
 from chaperon_engine.platform import raise_descriptor_limit, usable_cores
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str], *, limits: Limits | None = None) -> int:
         raise_descriptor_limit()
         share = take_cores(record.id, usable_cores(), record.workers_planned, pin=launch.pin)
         slots = slots_for(record.plan.max_series)
-        counters = RunCounters(record.workers_planned, slots=slots)
+        # There is no mapping of no bytes: a run without workers of its own has one unused region.
+        counters = RunCounters(max(1, record.workers_planned), slots=slots)
         gc.collect()
         gc.freeze()
         workers = fork_workers(share.cores, counters)
@@ -107,7 +109,11 @@ class _Engine:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, coordinator.handle, StopAsked("signal"))
         await coordinator.server.listen(Path(self._record.socket))
+        listener = await self._listen_for_agents() if self._launch.listen else None
         report = await coordinator.run()
+        if listener is not None:
+            await listener.close()
+        await coordinator.agents.close()
         if report is not None:
             publishing = asyncio.create_task(self._keep_publishing())
             await asyncio.to_thread(self._save, report)
@@ -122,6 +128,18 @@ class _Engine:
             # Nothing was measured: such a run never was.
             await asyncio.to_thread(shutil.rmtree, self._directory.path, ignore_errors=True)
         return 1 if report is None else 0
+
+    async def _listen_for_agents(self) -> Listener | None:
+        # It loads a library for certificates, which a run on one machine never needs.
+        from chaperon_engine.engine.listening import listen_for_agents
+
+        try:
+            return await listen_for_agents(
+                self._directory, self._record, self._launch, self._coordinator, _log
+            )
+        except (UserError, OSError) as error:
+            self._coordinator.cannot_start(visible(error))
+            return None
 
     async def _keep_publishing(self) -> None:
         while True:

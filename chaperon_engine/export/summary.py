@@ -38,7 +38,7 @@ from chaperon_engine.metrics.model import HTTP, WARMUP
 from chaperon_engine.metrics.summary import ReportMessages, ReportMetric, ReportTotals
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
-from chaperon_engine.units import show_bytes, show_duration
+from chaperon_engine.units import show_bytes, show_duration, show_us
 
 MAX_TRACEBACKS = 10
 LEAST_WIDTH = 40
@@ -138,7 +138,16 @@ class _Page:
         parts = [f"measured {show_duration(run.measured_s)}"]
         parts += [f"warm-up {show_duration(run.warmup_s)}"] if run.warmup_s else []
         parts += [f"drain {show_duration(run.drain_s)}"] if run.drain_s >= 0.1 else []
-        parts.append(plural(len(run.workers), "worker"))
+        agents = [worker for worker in run.workers if worker.agent]
+        own = len(run.workers) - len(agents)
+        if own or not agents:
+            parts.append(plural(own, "worker"))
+        if agents:
+            hosts = list(dict.fromkeys(visible(worker.host, 40) for worker in agents))
+            more = f" and {len(hosts) - 4} more" if len(hosts) > 4 else ""
+            parts.append(f"{plural(len(agents), 'agent')} on {', '.join(hosts[:4])}{more}")
+            if run.start_skew_us is not None:
+                parts.append(f"started within {show_us(run.start_skew_us)}")
         parts.append(f"seed {run.seed}")
         parts += [f"tag {visible(run.tag, 40)}"] if run.tag else []
         parts.append(f"run {visible(run.id, 60)}")

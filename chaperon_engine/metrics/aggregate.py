@@ -24,6 +24,7 @@ from chaperon_engine.metrics.counters import (
     KIND_HTTP_WARMUP,
     CounterValues,
     WorkerCounters,
+    beyond,
 )
 from chaperon_engine.metrics.frames import FrameError, WorkerLedger, counts_of
 from chaperon_engine.metrics.histogram import CumulativeHistogram
@@ -41,7 +42,7 @@ from chaperon_engine.metrics.model import (
     SessionCounts,
 )
 from chaperon_engine.metrics.rows import count, error_rows, page
-from chaperon_engine.metrics.seconds import SecondHistory
+from chaperon_engine.metrics.seconds import Second, SecondHistory
 from chaperon_engine.metrics.snapshot import (
     ErrorRow,
     HealthView,
@@ -173,6 +174,11 @@ class RunAggregate:
         self._measured += measured
         if in_window:
             self._done_in_window += measured.ok + measured.failed
+        for lost in frame.lost:
+            for delta in lost.series:
+                number = self.table.of_worker(frame.worker, delta.id)
+                assert number is not None
+                self._add_lost(worker, number, counts_of(delta), second)
         self._remember(worker, frame)
         length_s = end_s - start_s
         worker.figures = WorkerFigures(
@@ -221,7 +227,7 @@ class RunAggregate:
             if kind not in (KIND_HTTP, KIND_HTTP_WARMUP):
                 continue
             known = lost.ledger.requests.get(slot, CounterValues())
-            missing = _difference(counters.values(slot), known)
+            missing = beyond(counters.values(slot), known)
             if missing == CounterValues():
                 continue
             number = self.table.of_worker(worker, slot)
@@ -229,19 +235,26 @@ class RunAggregate:
                 # Made after its last frame: the name died with it, the count did not.
                 phase = WARMUP if kind == KIND_HTTP_WARMUP else ""
                 number = self.table.number(SeriesKey(kind=HTTP, name=OTHER, phase=phase))
-            self._totals_of(number).add_lost(missing)
-            second.add_lost(missing)
-            if kind == KIND_HTTP:
-                done = missing.ok + missing.failed
-                lost.measured += missing
-                lost.missing_latencies += done
-                self._measured += missing
-                self._done_in_window += done
+            self._add_lost(lost, number, missing, second)
         self._seconds.end_worker(worker)
         lost.sessions.interrupted += lost.sessions.active
         lost.iterations.interrupted += lost.iterations.running
         lost.figures = WorkerFigures()
         return self.worker_summary(worker)
+
+    def _add_lost(
+        self, worker: _Worker, number: int, missing: CounterValues, second: Second
+    ) -> None:
+        """Requests of which nothing is known but that they were counted."""
+        totals = self._totals_of(number)
+        totals.add_lost(missing)
+        second.add_lost(missing)
+        if not totals.key.phase:
+            done = missing.ok + missing.failed
+            worker.measured += missing
+            worker.missing_latencies += done
+            self._measured += missing
+            self._done_in_window += done
 
     def end_load(self, at_s: float) -> None:
         """Iterations stop starting at this time: the measured window ends, drain begins.
@@ -365,8 +378,19 @@ class RunAggregate:
         return self.table.folded + sum(worker.folded_keys for worker in self._workers)
 
     def worker_figures(self, worker: int) -> WorkerFigures:
-        """What the last frame of a worker says."""
-        return self._workers[worker].figures
+        """What the last frame of a worker says; of one that is not known yet, nothing."""
+        return self._workers[worker].figures if worker < len(self._workers) else WorkerFigures()
+
+    def counts_of(self, workers: Iterable[int]) -> CounterValues:
+        """Measured HTTP requests of some workers, as far as their frames and losses tell."""
+        counts = CounterValues()
+        for worker in workers:
+            counts += self._workers[worker].measured
+        return counts
+
+    def absent(self, worker: int) -> None:
+        """This number belongs to nobody."""
+        self._seconds.end_worker(worker)
 
     def series_rows(self, view: View) -> list[SeriesRow]:
         """The page of the series table that a view shows."""
@@ -482,14 +506,3 @@ class RunAggregate:
     def health_summary(self) -> ReportHealth:
         """The report's verdict."""
         return self._seconds.health.summary()
-
-
-def _difference(after: CounterValues, before: CounterValues) -> CounterValues:
-    return CounterValues(
-        *(
-            max(new - old, 0)
-            for new, old in zip(
-                msgspec.structs.astuple(after), msgspec.structs.astuple(before), strict=True
-            )
-        )
-    )

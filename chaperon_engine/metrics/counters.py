@@ -76,6 +76,12 @@ class CounterValues(msgspec.Struct, frozen=True):
         )
 
 
+def beyond(counted: CounterValues, known: CounterValues) -> CounterValues:
+    """What of the counted is not yet known; nothing is below 0."""
+    pairs = zip(msgspec.structs.astuple(counted), msgspec.structs.astuple(known), strict=True)
+    return CounterValues(*(max(new - old, 0) for new, old in pairs))
+
+
 class WorkerCounters:
     """The slots of one worker. The worker allocates and writes; the coordinator reads."""
 

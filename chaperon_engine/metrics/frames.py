@@ -6,14 +6,19 @@ know how frames are merged. Messages name the worker and the figure, for the eng
 
 from __future__ import annotations
 
+from itertools import chain
 from math import isfinite
 from typing import Final
+
+import msgspec
 
 from chaperon_engine.metrics.counters import CounterValues, slots_for
 from chaperon_engine.metrics.histogram import check_delta
 from chaperon_engine.metrics.model import (
     COUNTED_KINDS,
     HTTP,
+    MAX_LABEL_CHARS,
+    MAX_TEXT_CHARS,
     TIMED_KINDS,
     VALUE_KINDS,
     Frame,
@@ -23,6 +28,9 @@ from chaperon_engine.metrics.model import (
     SeriesKey,
 )
 from chaperon_engine.metrics.recorder import MAX_CHECKS, MAX_EXCEPTION_GROUPS
+
+MAX_KEY_CHARS: Final = 64 * 1024 * 1024
+"""Of all series keys of one worker together."""
 
 _KINDS: Final = TIMED_KINDS | VALUE_KINDS | {HTTP}
 
@@ -47,6 +55,9 @@ class WorkerLedger:
         """Cumulative counts of its `http` series by number."""
         self.totals = FrameTotals()
         self._max_keys = slots_for(max_series)
+        self._key_chars = 0
+        self._checks: set[tuple[str, str, str]] = set()
+        self._exceptions: set[tuple[str, str, int]] = set()
 
     def admit(self, frame: Frame) -> bool:
         """Check a frame and enter it; False when it is a duplicate of one that was entered.
@@ -63,11 +74,20 @@ class WorkerLedger:
         if frame.end_ns < frame.start_ns:
             raise self._error("an interval that ends before it starts")
         self._check_state(frame)
+        self._check_texts(frame)
+        checks = self._checks | {(each.scenario, each.session, each.name) for each in frame.checks}
+        exceptions = self._exceptions | {
+            (each.type, each.file, each.line) for each in frame.exceptions
+        }
+        if len(checks) > MAX_CHECKS + 1 or len(exceptions) > MAX_EXCEPTION_GROUPS + 1:
+            raise self._error("more checks or exceptions than a recorder keeps")
         keys = self.keys + self._checked_keys(frame)
         requests = self._checked_deltas(frame, keys)
         self.epoch = frame.epoch
         self.next_seq += 1
         self.keys = keys
+        self._key_chars += sum(_chars(key) for _, key in frame.new_series)
+        self._checks, self._exceptions = checks, exceptions
         self.requests.update(requests)
         self.totals = frame.totals
         return True
@@ -95,6 +115,34 @@ class WorkerLedger:
         if any(group.count < 1 for group in frame.exceptions):
             raise self._error("an exception that did not occur")
 
+    def _check_texts(self, frame: Frame) -> None:
+        """Nothing that is kept for the whole run may be long."""
+        labels = [each.name for each in frame.checks]
+        texts = [lost.note for lost in frame.lost]
+        for check in frame.checks:
+            texts += (check.scenario, check.session, check.reason)
+        for group in frame.exceptions:
+            texts += (group.type, group.file, group.message, group.traceback, group.where)
+            texts.append(group.session)
+        for line in frame.logs:
+            texts += (line.level, line.source, line.text)
+        for delta in frame.deltas:
+            texts += delta.errors
+        chars = self._key_chars
+        for _, key in frame.new_series:
+            labels += (key.action, key.method, key.url, key.name, key.unit, key.phase)
+            texts += (key.scenario, key.session, key.service)
+            labels += chain.from_iterable(key.tags)
+            chars += _chars(key)
+        if (
+            chars > MAX_KEY_CHARS
+            or any(len(label) > MAX_LABEL_CHARS for label in labels)
+            or any(len(text) > MAX_TEXT_CHARS for text in texts)
+        ):
+            raise self._error("longer texts than a recorder keeps")
+        if any(not isfinite(line.at_s) for line in frame.logs):
+            raise self._error("a log line at no time")
+
     def _checked_keys(self, frame: Frame) -> list[SeriesKey]:
         known = len(self.keys)
         if known + len(frame.new_series) > self._max_keys:
@@ -121,19 +169,31 @@ class WorkerLedger:
                 check_series_delta(key.kind, delta)
             except ValueError as error:
                 raise self._error(f"a bad delta of series {delta.id}: {error}") from None
-            if key.kind != HTTP:
-                continue
-            change = counts_of(delta)
-            now = requests[delta.id] = self.requests.get(delta.id, CounterValues()) + change
-            if now.in_flight < 0:
-                raise ConservationError(
-                    f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
-                    f"of {now.sent} sent"
-                )
-            if not key.phase:
-                measured += change
+            if key.kind == HTTP:
+                measured += self._counted(delta, key, requests)
+        for lost in frame.lost:
+            for delta in lost.series:
+                if not 0 <= delta.id < len(keys) or keys[delta.id].kind != HTTP:
+                    raise self._error(f"lost requests of {delta.id}, which is no such series")
+                if not is_counts_alone(delta):
+                    raise self._error(f"more than counts of lost requests of series {delta.id}")
+                measured += self._counted(delta, keys[delta.id], requests)
         self._check_totals(frame.totals, measured)
         return requests
+
+    def _counted(
+        self, delta: SeriesDelta, key: SeriesKey, requests: dict[int, CounterValues]
+    ) -> CounterValues:
+        """Enter the requests of a delta; answers what of them belongs to the totals."""
+        change = counts_of(delta)
+        before = requests.get(delta.id) or self.requests.get(delta.id) or CounterValues()
+        now = requests[delta.id] = before + change
+        if now.in_flight < 0:
+            raise ConservationError(
+                f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
+                f"of {now.sent} sent"
+            )
+        return CounterValues() if key.phase else change
 
     def _check_totals(self, stated: FrameTotals, change: CounterValues) -> None:
         before = self.totals
@@ -146,6 +206,12 @@ class WorkerLedger:
                 )
 
 
+def _chars(key: SeriesKey) -> int:
+    """How much text a key keeps in memory."""
+    texts = (key.action, key.method, key.url, key.name, key.unit, key.phase, *chain(*key.tags))
+    return sum(map(len, texts)) + len(key.scenario) + len(key.session) + len(key.service)
+
+
 def counts_of(delta: SeriesDelta) -> CounterValues:
     """The request counts of a delta."""
     return CounterValues(
@@ -156,6 +222,27 @@ def counts_of(delta: SeriesDelta) -> CounterValues:
         delta.bytes_in,
         delta.bytes_out,
         delta.retries,
+    )
+
+
+def is_counts_alone(delta: SeriesDelta) -> bool:
+    """Whether a delta says how many requests there were and no more: what is known of a lost
+    worker's."""
+    counts = msgspec.structs.astuple(counts_of(delta))
+    return min(counts) >= 0 and delta == delta_of_counts(delta.id, counts_of(delta))
+
+
+def delta_of_counts(number: int, counts: CounterValues) -> SeriesDelta:
+    """Counts of series `number` as a delta without anything else."""
+    return SeriesDelta(
+        number,
+        sent=counts.sent,
+        ok=counts.ok,
+        failed=counts.failed,
+        http_errors=counts.http_errors,
+        bytes_in=counts.bytes_in,
+        bytes_out=counts.bytes_out,
+        retries=counts.retries,
     )
 
 

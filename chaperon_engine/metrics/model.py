@@ -26,9 +26,32 @@ ws_close       how long closing took; statuses are close codes, 1006 for no clos
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from chaperon_engine.text import encodable
+
+# What a frame can say at all. Lists that are longer are refused before they are read: two bytes of
+# a message can become hundreds in memory. What depends on the run is checked by `frames`.
+
+MAX_BUCKETS = 28_672
+"""Of a histogram."""
+MAX_CLASSES = 10_000
+"""Statuses, or error classes, of one series in one interval."""
+MAX_IN_FRAME = 262_144
+"""Series, checks or exceptions in one frame."""
+MAX_LOG_LINES = 10_000
+MAX_LOST = 4_096
+
+MAX_LABEL_CHARS = 4_096
+"""Of one text in a series key, or of a check's name. Longer ones are cut where they are recorded,
+so that labels that begin alike become one series."""
+MAX_TAGS = 64
+"""Of a series."""
+MAX_TEXT_CHARS = 65_536
+"""Of any other text in a frame."""
 
 HTTP = "http"
 """Kind of the only series that totals merge.
@@ -66,7 +89,9 @@ WARMUP = "warmup"
 """Phase of series that were recorded before the measured window."""
 
 
-class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class SeriesKey(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, kw_only=True
+):
     """What makes a series: equal keys are one series in all workers."""
 
     kind: str
@@ -82,7 +107,7 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Path with query as sent (without query if the config skips it); empty when named."""
     name: str = ""
     """`name=` of the call, name of a traced function or of a custom metric."""
-    tags: tuple[tuple[str, str], ...] = ()
+    tags: Annotated[tuple[tuple[str, str], ...], Meta(max_length=MAX_TAGS)] = ()
     phase: str = ""
     """Empty for the measured run, or `warmup`."""
 
@@ -105,10 +130,10 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     @property
     def encodable(self) -> SeriesKey:
         """This key; or, when scenario code gave it labels that a frame cannot carry (half a
-        surrogate pair, a number), one whose labels are text that says the same."""
+        surrogate pair, a number, a megabyte), one whose labels are text that says the same."""
         given = {name: getattr(self, name) for name in ("action", "method", "url", "name", "unit")}
-        changed = {name: text for name in given if (text := encodable(given[name])) != given[name]}
-        tags = tuple((encodable(name), encodable(value)) for name, value in self.tags)
+        changed = {name: text for name in given if (text := _label(given[name])) != given[name]}
+        tags = tuple((_label(name), _label(value)) for name, value in self.tags[:MAX_TAGS])
         if not changed and tags == self.tags:
             return self
         return msgspec.structs.replace(self, **changed, tags=tags)
@@ -125,12 +150,18 @@ class SeriesKey(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return self.name == OTHER and self == self.other
 
 
-class HistogramDelta(msgspec.Struct, array_like=True, gc=False):
+def _label(text: object) -> str:
+    """A label that a frame can carry."""
+    label = encodable(text)
+    return label if len(label) <= MAX_LABEL_CHARS else label[: MAX_LABEL_CHARS - 1] + "…"
+
+
+class HistogramDelta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits)."""
 
-    indices: list[int]
+    indices: Annotated[list[int], Meta(max_length=MAX_BUCKETS)]
     """Bucket indices, ascending."""
-    counts: list[int]
+    counts: Annotated[list[int], Meta(max_length=MAX_BUCKETS)]
     """Counts, parallel to `indices`, each at least 1."""
     sum_us: int = 0
     min_us: int = 0
@@ -139,7 +170,7 @@ class HistogramDelta(msgspec.Struct, array_like=True, gc=False):
     """How many values were out of range and recorded at the border."""
 
 
-class SeriesDelta(msgspec.Struct, array_like=True, gc=False):
+class SeriesDelta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """What one series recorded in one interval; kinds other than `http` use what fits."""
 
     id: int
@@ -156,14 +187,14 @@ class SeriesDelta(msgspec.Struct, array_like=True, gc=False):
     """Service time of complete responses with an unexpected status."""
     failures: HistogramDelta | None = None
     """Time from send until the failure."""
-    statuses: dict[int, int] = {}
-    errors: dict[str, int] = {}
+    statuses: Annotated[dict[int, int], Meta(max_length=MAX_CLASSES)] = {}
+    errors: Annotated[dict[str, int], Meta(max_length=MAX_CLASSES)] = {}
     """Failures by error class (`errors.ActionError.code`)."""
     retries: int = 0
     """Second sends after a stale keep-alive connection (part of `sent`)."""
     value_sum: float = 0.0
     """counter: increase; gauge: last value; rate: number of true values (`ok` counts all)."""
-    unexpected_statuses: dict[int, int] = {}
+    unexpected_statuses: Annotated[dict[int, int], Meta(max_length=MAX_CLASSES)] = {}
     """Statuses of the `http_errors`, a part of `statuses`."""
 
 
@@ -200,7 +231,7 @@ class IterationCounts(msgspec.Struct):
         return self.started - self.completed - self.failed - self.interrupted
 
 
-class CheckCount(msgspec.Struct, array_like=True):
+class CheckCount(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """One named check, cumulative."""
 
     scenario: str
@@ -212,7 +243,7 @@ class CheckCount(msgspec.Struct, array_like=True):
     """Why it failed the first time: the exception, or empty for a plain False."""
 
 
-class ExceptionGroup(msgspec.Struct, array_like=True):
+class ExceptionGroup(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """Exceptions of user code of one type from one place, cumulative."""
 
     type: str
@@ -228,7 +259,7 @@ class ExceptionGroup(msgspec.Struct, array_like=True):
     session: str = ""
 
 
-class LogLine(msgspec.Struct, array_like=True):
+class LogLine(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """One line of a run's log."""
 
     at_s: float
@@ -240,7 +271,7 @@ class LogLine(msgspec.Struct, array_like=True):
     text: str
 
 
-class HealthSample(msgspec.Struct, array_like=True):
+class HealthSample(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The generator's own health in one worker over one tick."""
 
     lag_p99_us: int = 0
@@ -256,7 +287,7 @@ class HealthSample(msgspec.Struct, array_like=True):
     descriptors: int = 0
 
 
-class FrameTotals(msgspec.Struct, array_like=True):
+class FrameTotals(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """Cumulative sums over all `http` series of a worker (warm-up apart), for conservation."""
 
     sent: int = 0
@@ -267,8 +298,23 @@ class FrameTotals(msgspec.Struct, array_like=True):
     bytes_out: int = 0
 
 
-class Frame(msgspec.Struct, array_like=True):
-    """What a worker sends each tick. Sum of deltas = `totals`; checked at each application."""
+class LostWorker(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """A worker of an agent died: what its shared counters know beyond its last frame."""
+
+    worker: int
+    """Its share of the sessions."""
+    note: str
+    """Why, in words."""
+    series: Annotated[list[SeriesDelta], Meta(max_length=MAX_IN_FRAME)] = []
+    """Requests of which nothing is known but that they were counted: counts, and nothing else.
+    The ids are those of the frame."""
+
+
+class Frame(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a worker, or an agent for all of its workers, sends each tick.
+
+    Sum of deltas (and of what lost workers had counted) = `totals`; checked at each application.
+    """
 
     worker: int
     epoch: int
@@ -277,19 +323,21 @@ class Frame(msgspec.Struct, array_like=True):
     start_ns: int
     """Monotonic, of the interval."""
     end_ns: int
-    new_series: list[tuple[int, SeriesKey]] = []
-    deltas: list[SeriesDelta] = []
+    new_series: Annotated[list[tuple[int, SeriesKey]], Meta(max_length=MAX_IN_FRAME)] = []
+    deltas: Annotated[list[SeriesDelta], Meta(max_length=MAX_IN_FRAME)] = []
     totals: FrameTotals = msgspec.field(default_factory=FrameTotals)
     sessions: SessionCounts = msgspec.field(default_factory=SessionCounts)
     iterations: IterationCounts = msgspec.field(default_factory=IterationCounts)
-    checks: list[CheckCount] = []
+    checks: Annotated[list[CheckCount], Meta(max_length=MAX_IN_FRAME)] = []
     """Only those that changed, cumulative values."""
-    exceptions: list[ExceptionGroup] = []
+    exceptions: Annotated[list[ExceptionGroup], Meta(max_length=MAX_IN_FRAME)] = []
     """Only those that changed, cumulative values."""
-    logs: list[LogLine] = []
+    logs: Annotated[list[LogLine], Meta(max_length=MAX_LOG_LINES)] = []
     dropped_logs: int = 0
     health: HealthSample = msgspec.field(default_factory=HealthSample)
     folded_keys: int = 0
     """Distinct keys that this worker had to fold into `(other)` itself, cumulative."""
     last: bool = False
     """The worker will send no further frame."""
+    lost: Annotated[list[LostWorker], Meta(max_length=MAX_LOST)] = []
+    """Of an agent: workers whose end became known in this tick."""

@@ -23,6 +23,7 @@ from chaperon_engine.metrics.filter import Keep, null_of
 from chaperon_engine.metrics.messages import MessageSeries
 from chaperon_engine.metrics.model import (
     HTTP,
+    MAX_LABEL_CHARS,
     MESSAGE_KINDS,
     OTHER,
     TIMED_KINDS,
@@ -240,7 +241,7 @@ class Recorder:
 
     def check(self, scenario: str, session: str, name: str, passed: bool, reason: str = "") -> None:
         """Count one result of a named check; the reason of the first failure is kept."""
-        place = (scenario, session, encodable(name))
+        place = (scenario, session, encodable(name)[:MAX_LABEL_CHARS])
         found = self._checks.get(place)
         if found is None:
             if len(self._checks) >= MAX_CHECKS:

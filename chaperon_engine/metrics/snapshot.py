@@ -173,12 +173,13 @@ class ErrorRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
-    """One worker now."""
+    """One member of the run now: a worker of the engine's host, or an agent with its workers."""
 
     worker: int
     pid: int
     state: str
-    """`starting`, `ready`, `running`, `hung`, `done` or `lost`."""
+    """`starting`, `ready`, `running`, `hung`, `done` or `lost`; of an agent also `attached`,
+    `preparing` and `away`."""
     core: int | None
     requests_per_s: float
     active_sessions: int
@@ -188,9 +189,30 @@ class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
     steal: float = 0.0
     verdict: str = "good"
     note: str = ""
-    """Why it is hung or lost."""
+    """Why it is hung, away or lost."""
     messages_per_s: float = 0.0
     """Sent and received over WebSockets."""
+    agent: str = ""
+    """Name of the agent; empty: a worker of the engine's host."""
+    host: str = ""
+    """Of the agent."""
+    address: str = ""
+    """From which it is connected, `HOST:PORT`."""
+    cores: int = 1
+    """Workers that it stands for."""
+    shares: list[int] = []
+    """Which of the run's shares are its own."""
+    is_connected: bool = True
+    round_trip_us: int | None = None
+    """The shortest so far."""
+    clock_offset_us: int = 0
+    """Its monotonic clock minus the coordinator's, known within half of the round trip; latencies
+    do not depend on it."""
+    frames_behind: int = 0
+    """Seconds whose frames should be here."""
+    python: str = ""
+    version: str = ""
+    """Of Chaperon there."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

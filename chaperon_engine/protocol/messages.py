@@ -18,22 +18,25 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 """Longer frames are a protocol error on any conversation."""
 
 
-class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """Base of all messages; the tag is the class name."""
+class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all messages; the tag is the class name. What has an unknown field is no message."""
 
 
 # coordinator -> worker
 
 
 class Prepare(Message, frozen=True, kw_only=True):
-    """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed."""
+    """Load the user's code and resolve the plan. Answered by WorkerReady or WorkerFailed.
+
+    A later one, before Start, changes the share alone.
+    """
 
     launch: bytes
     """A LaunchRequest, encoded."""
     workers: int
-    """Workers of the whole run."""
+    """Shares of the whole run."""
     worker: int
-    """Number of this one, from 0."""
+    """Share of this one, from 0: the number that its sessions see."""
     seed: int
 
 
@@ -180,8 +183,9 @@ FromWorker = (
 # client -> engine
 
 
-class Hello(Message, frozen=True, kw_only=True):
-    """First message of a client."""
+class Hello(Message, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """First message of a client. Fields of a newer one are ignored: it is the protocol's number
+    that says whether the two understand each other."""
 
     protocol: int
     lease: bool = False
@@ -232,6 +236,18 @@ class Welcome(Message, frozen=True, kw_only=True):
     """A Plan, encoded."""
 
 
+class Gathering(Message, frozen=True, kw_only=True):
+    """Before Welcome, to who waits for it: agents attach. Comes again with each change."""
+
+    join: str
+    """The command that attaches a machine."""
+    token_file: str
+    """Where the agents' token lies on this host."""
+    expected: int
+    attached: list[str] = []
+    """Names of the agents that are here."""
+
+
 class SnapshotMessage(Message, frozen=True, kw_only=True):
     """The newest snapshot; older ones that were not sent are skipped, their history is not."""
 
@@ -258,4 +274,4 @@ class Refused(Message, frozen=True, kw_only=True):
 
 
 FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
-FromEngine = Welcome | SnapshotMessage | SeriesReply | WindowReply | Refused
+FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused

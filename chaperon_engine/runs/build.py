@@ -50,6 +50,8 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
             warmup_s=plan.warmup_s,
             drain_s=aggregate.drain_s,
             workers=_workers(record, aggregate, ending.lost),
+            hosts=_hosts(record),
+            start_skew_us=_start_skew_us(record),
             seed=record.seed,
             tag=record.tag,
             file=record.file,
@@ -104,9 +106,31 @@ def _workers(
                 failed=figures.failed,
                 in_flight=figures.in_flight,
                 missing_latencies=figures.missing_latencies,
+                agent=worker.agent,
+                host=worker.host,
+                cores=len(worker.shares) or 1,
+                round_trip_us=worker.round_trip_us,
+                clock_offset_us=worker.clock_offset_us,
+                start_skew_us=worker.start_skew_us,
+                version=worker.version,
+                python=worker.python,
             )
         )
     return found
+
+
+def _hosts(record: RunRecord) -> list[str]:
+    hosts = [worker.host or record.host for worker in record.workers]
+    return list(dict.fromkeys(hosts))
+
+
+def _start_skew_us(record: RunRecord) -> int | None:
+    skews = [each.start_skew_us for each in record.workers if each.start_skew_us is not None]
+    if not skews:
+        return None
+    if not all(worker.agent for worker in record.workers):
+        skews.append(0)
+    return max(skews) - min(skews)
 
 
 def _converted(items: Sequence[object], kind: type[_Kind]) -> list[_Kind]:

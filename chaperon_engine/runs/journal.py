@@ -18,6 +18,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ MAX_LEVEL = 6
 """Coarsest resolution: 2 ** 6 ticks a frame."""
 _HEADER_BYTES = 8
 _ENCODER = msgspec.msgpack.Encoder()
+_Kind = TypeVar("_Kind", bound="Record")
 
 
 class Record(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -111,9 +113,7 @@ class JournalWriter:
 
     def append(self, record: AnyRecord) -> None:
         """Write one record. Frames go through `append_frame`. Raises OSError (a full disk)."""
-        body = _ENCODER.encode(record)
-        head = len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big")
-        self._write_all(head + body)
+        self._write_all(framed(record))
         self._unsynced = True
 
     def append_frame(self, frame: Frame) -> None:
@@ -175,16 +175,23 @@ class JournalWriter:
         self._written = start + len(data)
 
 
-class JournalReader:
-    """The readable records of a journal, in order."""
+def framed(record: Record) -> bytes:
+    """A record as it stands in a file: length, checksum, content."""
+    body = _ENCODER.encode(record)
+    return len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body
 
-    def __init__(self, path: Path):
+
+class RecordReader(Generic[_Kind]):
+    """The readable records of a file, in order."""
+
+    def __init__(self, path: Path, kinds: Any):
+        """`kinds`: the union of the records that may stand there."""
         self._path = path
-        self._decoder = msgspec.msgpack.Decoder(AnyRecord)
+        self._decoder = msgspec.msgpack.Decoder(kinds)
         self.torn_bytes = 0
         """Bytes at the end that are no whole record; known after the iteration."""
 
-    def __iter__(self) -> Iterator[AnyRecord]:
+    def __iter__(self) -> Iterator[_Kind]:
         try:
             file = open(self._path, "rb")  # noqa: SIM115
         except OSError as error:
@@ -201,12 +208,19 @@ class JournalReader:
                 if len(body) < length or zlib.crc32(body) != int.from_bytes(head[4:], "big"):
                     break
                 try:
-                    record = self._decoder.decode(body)
+                    record: _Kind = self._decoder.decode(body)
                 except (msgspec.MsgspecError, RecursionError, ValueError):
                     break
                 position += _HEADER_BYTES + length
                 yield record
             self.torn_bytes = size - position
+
+
+class JournalReader(RecordReader[AnyRecord]):
+    """The readable records of a run's journal, in order."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, AnyRecord)
 
 
 def _private(path: str, flags: int) -> int:

@@ -45,6 +45,7 @@ def merge_frames(older: Frame, newer: Frame, gauges: frozenset[int] = frozenset(
         logs=logs[:MAX_LOGS],
         dropped_logs=older.dropped_logs + newer.dropped_logs + max(0, len(logs) - MAX_LOGS),
         health=_worse(older.health, newer.health),
+        lost=older.lost + newer.lost,
     )
 
 

@@ -22,6 +22,9 @@ from chaperon_engine.version import __version__
 
 Document = TypeVar("Document")
 
+LIBRARIES = ("uvloop", "httptools", "msgspec")
+"""Libraries whose versions a run's record names."""
+
 
 class SteeringAction(msgspec.Struct, kw_only=True):
     """Something a person (or a limit) did to the run."""
@@ -35,11 +38,27 @@ class SteeringAction(msgspec.Struct, kw_only=True):
 
 
 class WorkerRecord(msgspec.Struct, kw_only=True):
-    """One worker process."""
+    """One worker process of the engine's host, or an agent with its workers."""
 
     worker: int
     pid: int
     core: int | None = None
+    agent: str = ""
+    """Name of the agent; empty: a worker of the engine's host."""
+    host: str = ""
+    """Of the agent."""
+    address: str = ""
+    shares: list[int] = []
+    """Of the agent: sessions with `index ≡ share mod` the run's shares are its own."""
+    python: str = ""
+    version: str = ""
+    """Of Chaperon there."""
+    libraries: dict[str, str] = {}
+    round_trip_us: int | None = None
+    clock_offset_us: int | None = None
+    """Its monotonic clock minus the coordinator's."""
+    start_skew_us: int | None = None
+    """Its second 0 minus the run's, known within half of the round trip."""
 
 
 class RunRecord(msgspec.Struct, kw_only=True):
@@ -153,7 +172,7 @@ def _libraries() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for name in ("uvloop", "httptools", "msgspec"):
+    for name in LIBRARIES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -26,6 +26,10 @@ from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+MAX_COUNT = 1 << 53
+"""No run counts more of anything: a journal that says so is damaged."""
+MAX_MEMBERS = 100_000
+"""No run has a member with a higher number: a journal that says so is damaged."""
 SETTLE_S = 1.0
 """An engine that was killed this moment may hold its lock for an instant."""
 
@@ -92,7 +96,7 @@ class _Replay:
         if isinstance(entry, FrameRecord):
             return self._apply(self.aggregate, entry.frame)
         if isinstance(entry, WorkerLost):
-            if entry.worker in self.lost or not 0 <= entry.worker < len(self.record.workers):
+            if entry.worker in self.lost or entry.worker not in self._names():
                 return False
             self.lost[entry.worker] = visible(entry.note)
             summary = self.aggregate.worker_lost(entry.worker, _counters(entry.slots))
@@ -108,19 +112,26 @@ class _Replay:
         if self.aggregate is not None or header.run_id != self.record.id:
             return False
         plan = self.record.plan
+        numbers = {worker for worker, _, _ in header.workers}
+        if not numbers or min(numbers) < 0 or max(numbers) > MAX_MEMBERS:
+            return False
         self.aggregate = RunAggregate(
-            len(header.workers),
+            max(numbers) + 1,
             warmup_s=plan.warmup_s,
             max_series=plan.max_series,
             planned_sessions=plan.sessions,
         )
+        for number in set(range(max(numbers))) - numbers:
+            self.aggregate.absent(number)
         self.aggregate.begin(header.start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)
         self.start_ns = self.end_ns = header.start_ns
         self.record.started_at = header.started_at
+        known = {worker.worker: worker for worker in self.record.workers}
         self.record.workers = [
-            WorkerRecord(worker=worker, pid=pid, core=core) for worker, pid, core in header.workers
+            known.get(worker) or WorkerRecord(worker=worker, pid=pid, core=core)
+            for worker, pid, core in header.workers
         ]
         return True
 
@@ -151,24 +162,44 @@ class _Replay:
         )
         return build_report(self.record, self.aggregate, ending)
 
+    def _names(self) -> dict[int, str]:
+        """What people call each member."""
+        return {
+            worker.worker: f"agent {visible(worker.agent)}"
+            if worker.agent
+            else f"worker {worker.worker}"
+            for worker in self.record.workers
+        }
+
     def _reasons(self, torn_bytes: int) -> list[str]:
         if self.ended is not None:
             return ["recovered from the journal, which is complete"]
         reasons = [
             f"{action.action} by {action.by} at {action.at_s:.1f} s" for action in self.steered
         ]
+        names = self._names()
+        has_sockets = self.aggregate is not None and self.aggregate.messages.totals.are_there
         for worker, note in self.lost.items():
-            reasons.append(f"worker {worker} was lost: {note}")
-            has_sockets = self.aggregate is not None and self.aggregate.messages.totals.are_there
-            reasons.append(missing_of_lost(worker, self.missing[worker], has_sockets=has_sockets))
+            reasons.append(f"{names[worker]} was lost: {note}")
+            if not names[worker].startswith("agent "):
+                missing = self.missing[worker]
+                reasons.append(missing_of_lost(worker, missing, has_sockets=has_sockets))
         reasons.append(
             "the engine was killed: recovered from the journal, which ends "
             f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "
             "later is missing"
         )
+        for number, name in names.items():
+            last = self.last.get(number)
+            if name.startswith("agent ") and not (last is not None and last.last):
+                until_s = 0.0 if last is None else (last.end_ns - self.start_ns) / 1e9
+                reasons.append(
+                    f"{name} had reported {until_s:.1f} s of the run; what it measured later lies "
+                    "in its own journal, on its host"
+                )
         open_ends = [
             number
-            for number in range(len(self.record.workers))
+            for number in names
             if number not in self.lost and not (number in self.last and self.last[number].last)
         ]
         if open_ends:
@@ -192,7 +223,7 @@ def _counters(slots: list[list[int]]) -> WorkerCounters:
     counters = RunCounters(1, slots=max(1, len(slots))).worker(0)
     for words in slots:
         kind, *values = [*words, *[0] * SLOT_WORDS][:SLOT_WORDS]
-        slot = counters.allocate(kind)
+        slot = counters.allocate(min(max(0, kind), MAX_COUNT))
         for offset, value in enumerate(values, start=1):
-            counters.words[slot * SLOT_WORDS + offset] = max(0, value)
+            counters.words[slot * SLOT_WORDS + offset] = min(max(0, value), MAX_COUNT)
     return counters

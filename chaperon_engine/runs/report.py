@@ -23,7 +23,7 @@ SCHEMA = "chaperon.report/1"
 
 
 class ReportWorker(msgspec.Struct, kw_only=True):
-    """One worker of the run and what it says of itself."""
+    """One worker of the engine's host, or an agent with its workers, and what it says of itself."""
 
     worker: int
     pid: int
@@ -37,6 +37,21 @@ class ReportWorker(msgspec.Struct, kw_only=True):
     in_flight: int = 0
     missing_latencies: int = 0
     """Requests counted in shared memory whose latency died with the worker."""
+    agent: str = ""
+    """Name of the agent; empty: a worker of the engine's host."""
+    host: str = ""
+    """Host of the agent; empty: the engine's."""
+    cores: int = 1
+    """Workers that it stands for."""
+    round_trip_us: int | None = None
+    """Of an agent: the shortest."""
+    clock_offset_us: int | None = None
+    """Of an agent: its monotonic clock minus the coordinator's. No latency depends on it."""
+    start_skew_us: int | None = None
+    """Of an agent: its second 0 minus the run's, known within half of the round trip."""
+    version: str = ""
+    """Of Chaperon on the agent's host."""
+    python: str = ""
 
 
 class ReportRun(msgspec.Struct, kw_only=True):
@@ -58,6 +73,10 @@ class ReportRun(msgspec.Struct, kw_only=True):
     warmup_s: float = 0.0
     drain_s: float = 0.0
     workers: list[ReportWorker] = []
+    hosts: list[str] = []
+    """Where the load came from; the engine's host first if it had workers."""
+    start_skew_us: int | None = None
+    """Between the first and the last member's second 0; None without agents."""
     seed: int = 0
     tag: str = ""
     file: str = ""

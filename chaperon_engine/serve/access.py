@@ -1,6 +1,6 @@
-"""Who may come in: the token, what happens after wrong ones, and where a browser was sent from.
+"""Who may come in: the token, and where a browser was sent from.
 
-Pure but for the clock that is handed in. Must not know: HTTP servers.
+Pure. Must not know: HTTP servers.
 """
 
 from __future__ import annotations
@@ -10,20 +10,10 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from chaperon_engine.client.queue_place import TOKEN_USER
-from chaperon_engine.clock import Clock
-
-FREE_FAILURES = 3
-"""Wrong tokens from one address that cost nothing: people mistype."""
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 60.0
-FORGET_AFTER_S = 900.0
-MAX_ADDRESSES = 4096
 
 
 class Token:
@@ -56,68 +46,6 @@ def _credentials(authorization: str) -> tuple[bytes, bytes]:
             return b"", b""
         return user, secret
     return b"", b""
-
-
-@dataclass
-class _Failures:
-    count: int
-    last_at: float
-
-    @property
-    def until(self) -> float:
-        """The end of the wait; nothing from that address is looked at before."""
-        over = self.count - FREE_FAILURES
-        if over <= 0:
-            return self.last_at
-        return self.last_at + min(FIRST_WAIT_S * 2.0 ** min(over - 1, 30), LONGEST_WAIT_S)
-
-
-class BackOff:
-    """How long an address must wait after wrong tokens: 1, 2, 4 ... 60 s from the fourth on.
-
-    The table is bounded; when it is full the address that failed longest ago is forgotten.
-    """
-
-    def __init__(self, clock: Clock):
-        self._clock = clock
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
-
-    def wait_s(self, address: str) -> float:
-        """Seconds until a token from `address` is looked at again; 0 when it is at once."""
-        found = self._failures.get(_network(address))
-        if found is None:
-            return 0.0
-        now = self._clock.monotonic()
-        if now - found.last_at > FORGET_AFTER_S:
-            del self._failures[_network(address)]
-            return 0.0
-        return max(0.0, found.until - now)
-
-    def failed(self, address: str) -> None:
-        """A wrong token came from `address`."""
-        key = _network(address)
-        before = self._failures.pop(key, None)
-        count = 1 if before is None else before.count + 1
-        self._failures[key] = _Failures(count, self._clock.monotonic())
-        while len(self._failures) > MAX_ADDRESSES:
-            self._failures.popitem(last=False)
-
-    def succeeded(self, address: str) -> None:
-        """The right token came from `address`."""
-        self._failures.pop(_network(address), None)
-
-
-def _network(address: str) -> str:
-    """An IPv4 address, or the /64 that one IPv6 host can take addresses from at will."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 class Names:

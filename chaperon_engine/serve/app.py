@@ -17,7 +17,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from chaperon_engine.errors import ChaperonError, UserError
-from chaperon_engine.serve.access import BackOff, Names, Token
+from chaperon_engine.protocol.backoff import BackOff
+from chaperon_engine.serve.access import Names, Token
 from chaperon_engine.serve.admission import TooBusy
 from chaperon_engine.serve.guard import Gate, Guard
 from chaperon_engine.serve.keeper import CannotKeep

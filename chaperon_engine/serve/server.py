@@ -29,8 +29,9 @@ from chaperon_engine.client.queue_place import (
 )
 from chaperon_engine.clock import Clock, SystemClock
 from chaperon_engine.errors import UserError
+from chaperon_engine.protocol.backoff import BackOff
 from chaperon_engine.runs.directory import Lock
-from chaperon_engine.serve.access import BackOff, Names, Token
+from chaperon_engine.serve.access import Names, Token
 from chaperon_engine.serve.admission import Admission
 from chaperon_engine.serve.app import Porter, make_app
 from chaperon_engine.serve.guard import Gate, Guard
@@ -122,7 +123,7 @@ class QueueServer:
         porter = Porter(
             gate=gate,
             token=Token(settings.token),
-            back_off=BackOff(clock),
+            back_off=BackOff(clock.monotonic),
             names=Names((settings.host, *settings.names)),
         )
         runner = web.AppRunner(

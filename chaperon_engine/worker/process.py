@@ -167,6 +167,9 @@ class _Worker:
         self._placement = RemotePlacement(self.send)
         loop = asyncio.get_running_loop()
         self._prepare: asyncio.Future[Prepare] = loop.create_future()
+        self._share: Prepare | None = None
+        """The newest one: which share of the sessions is this worker's."""
+        self._is_ready = False
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
         """What came before the sessions did."""
@@ -191,8 +194,8 @@ class _Worker:
         match message:
             case Ping(number=number):
                 self.send(Pong(number=number))
-            case Prepare() if not self._prepare.done():
-                self._prepare.set_result(message)
+            case Prepare() if not self._start.done():
+                self._take_share(message)
             case Start() if not self._start.done():
                 self._start.set_result(message)
             case AcceptedSeries(keys=keys) if self._recorder is not None:
@@ -204,6 +207,18 @@ class _Worker:
                 self._obey_stop()
             case _:
                 raise ProtocolError(f"{type(message).__name__} out of turn")
+
+    def _take_share(self, prepare: Prepare) -> None:
+        """The first one says what to resolve; shares may be handed out anew until the start."""
+        self._share = prepare
+        if not self._prepare.done():
+            self._prepare.set_result(prepare)
+        elif self._is_ready:
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        self._is_ready = True
+        self.send(WorkerReady(pid=os.getpid(), core=self._setup.core))
 
     def _obey_stop(self) -> None:
         if self._runner is None or self._stop is None:
@@ -221,8 +236,10 @@ class _Worker:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             try:
                 test = await self._get_ready(prepare)
-                self.send(WorkerReady(pid=os.getpid(), core=self._setup.core))
-                await self._load(test, prepare, await self._start)
+                self._say_ready()
+                start = await self._start
+                assert self._share is not None
+                await self._load(test, self._share, start)
             except UserError as error:
                 self.send(WorkerFailed(message=str(error)))
             except Exception as error:
@@ -240,11 +257,11 @@ class _Worker:
     async def _get_ready(self, prepare: Prepare) -> ResolvedTest:
         request = msgspec.msgpack.decode(prepare.launch, type=LaunchRequest)
         test = resolve(request)
-        if prepare.worker == 0 and request.preflight:
+        if self.number == 0 and request.preflight:
             await check_services(test)
         return test
 
-    async def _load(self, test: ResolvedTest, prepare: Prepare, start: Start) -> None:
+    async def _load(self, test: ResolvedTest, share: Prepare, start: Start) -> None:
         loop = asyncio.get_running_loop()
         recorder = Recorder(
             self._setup.counters, max_series=test.plan.max_series, keep=self._keep(test.metrics)
@@ -254,9 +271,9 @@ class _Worker:
         self._log.start_ns = start.start_ns
         self._runner = runner = LoadRunner(
             test,
-            worker=self.number,
-            workers=prepare.workers,
-            seed=prepare.seed,
+            worker=share.worker,
+            workers=share.workers,
+            seed=share.seed,
             recorder=recorder,
             http=http,
             log=self._log,

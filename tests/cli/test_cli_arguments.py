@@ -27,7 +27,7 @@ from chaperon_engine.errors import UserError
         ("run", "required: FILE[:NAME] (see `chaperon run --help`)"),
         ("run x.py --duration soon", "--duration is 'soon', expected a duration"),
         ("run x.py --duration 0", "--duration must be more than 0 s"),
-        ("run x.py --workers 0", "--workers must be 1 or more"),
+        ("quick x --workers 0", "--workers must be 1 or more"),
         ("run x.py --workers many", "expected a whole number such as 50, 10k or 1M"),
         ("quick u -n 5 -d 5s", "not allowed with argument"),
         ("target --port 70000", "expected a port from 0 to 65535"),

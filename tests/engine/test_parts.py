@@ -17,6 +17,7 @@ import trustme
 import uvloop
 
 from chaperon_engine.client.source import request_for
+from chaperon_engine.crew.cores import take_cores
 from chaperon_engine.definition.model import LoadTest, Service
 from chaperon_engine.definition.plan import (
     LaunchRequest,
@@ -28,7 +29,6 @@ from chaperon_engine.definition.plan import (
 from chaperon_engine.definition.resolve import resolve
 from chaperon_engine.definition.secrets import Secret
 from chaperon_engine.engine import descriptors
-from chaperon_engine.engine.cores import take_cores
 from chaperon_engine.errors import UserError
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import MAX_LINE, OutputStream

@@ -7,6 +7,8 @@ from chaperon_engine.metrics.model import (
     ExceptionGroup,
     HealthSample,
     HistogramDelta,
+    LogLine,
+    LostWorker,
     SeriesDelta,
     SeriesKey,
     SessionCounts,
@@ -108,3 +110,66 @@ def test_a_worker_cannot_announce_series_without_end(frame):
     keys = [(number, SeriesKey(kind="call", name=str(number))) for number in range(80)]
     with pytest.raises(FrameError, match="more than 72 series"):
         WorkerLedger(0, max_series=10).admit(msgspec.structs.replace(frame, new_series=keys))
+
+
+LONG = "x" * 4_097
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"new_series": [(0, SeriesKey(kind="http", url=LONG))], "deltas": []},
+        {"new_series": [(0, SeriesKey(kind="http", tags=((LONG, "a"),)))], "deltas": []},
+        {"checks": [CheckCount("", "", LONG)]},
+        {"checks": [CheckCount("", "", "a", reason="x" * 65_537)]},
+        {"exceptions": [ExceptionGroup("E", "f", 1, 1, "", "x" * 65_537)]},
+        {"logs": [LogLine(0.0, "info", "", "x" * 65_537)]},
+        {"lost": [LostWorker(0, "x" * 65_537)]},
+    ],
+)
+def test_texts_that_a_recorder_would_have_cut_are_refused(frame, fields):
+    ledger = WorkerLedger(0)
+    with pytest.raises(FrameError, match="longer texts"):
+        ledger.admit(msgspec.structs.replace(frame, **fields))
+    assert ledger.admit(frame), "a refused frame must leave no trace"
+
+
+def test_names_of_checks_and_exceptions_cannot_grow_from_frame_to_frame():
+    """Each frame is within the limits; what is kept for the run would not be."""
+    fleet, ledger = Fleet(1), WorkerLedger(0)
+    refused = None
+    for second in range(10):
+        plain = fleet.frame(0, second + 1)
+        checks = [CheckCount("", "", f"{second}-{number}", 1) for number in range(200)]
+        try:
+            ledger.admit(msgspec.structs.replace(plain, checks=checks))
+        except FrameError as error:
+            refused = (second, str(error))
+            break
+    assert refused == (5, "worker 0 sent more checks or exceptions than a recorder keeps")
+
+
+def test_all_keys_of_a_worker_together_have_a_limit(frame, monkeypatch):
+    monkeypatch.setattr("chaperon_engine.metrics.frames.MAX_KEY_CHARS", 20)
+    with pytest.raises(FrameError, match="longer texts"):
+        WorkerLedger(0).admit(
+            msgspec.structs.replace(
+                frame, new_series=[(0, SeriesKey(kind="http", scenario="x" * 21))], deltas=[]
+            )
+        )
+
+
+def test_a_recorder_cuts_labels_so_that_its_frames_are_admitted():
+    fleet, ledger = Fleet(1), WorkerLedger(0)
+    recorder = fleet.recorders[0]
+    tags = tuple((f"{number}", "v" * 9_000) for number in range(100))
+    for end in ("a", "b"):
+        recorder.count(SeriesKey(kind="counter", name="x" * 100_000 + end, tags=tags), 1)
+        recorder.check("s", "", "y" * 100_000 + end, passed=True)
+    frame = fleet.frame(0, 1)
+    assert ledger.admit(frame)
+    (key,) = [key for _, key in frame.new_series]
+    assert len(key.name) == 4_096
+    assert key.name.endswith("x…")
+    assert len(key.tags) == 64
+    assert [check.passed for check in frame.checks] == [2]

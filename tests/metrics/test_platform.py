@@ -1,4 +1,5 @@
 import os
+import socket
 import sys
 
 import pytest
@@ -144,3 +145,25 @@ def test_the_soft_limit_on_descriptors_is_raised_to_the_hard_one():
         same = limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 64
         os._exit(0 if same and platform.raise_descriptor_limit() == limit else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_connection_is_probed_and_given_up_when_its_peer_is_silent():
+    with socket.socket() as connection:
+        platform.watch_connection(connection, 12.0)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if sys.platform == "linux":
+            options = {
+                name: connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            }
+            assert options == {
+                "TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 12_000,
+            }  # fmt: skip
+
+
+def test_where_an_option_is_missing_the_others_are_set(monkeypatch):
+    for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE"):
+        monkeypatch.delattr(socket, name, raising=False)
+    with socket.socket() as connection:
+        platform.watch_connection(connection, 12.0)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from chaperon_engine.coordinator.hang import innermost_user_frame
+from chaperon_engine.crew.hang import innermost_user_frame
 
 DUMP = """Current thread 0x00007f (most recent call first):
   File "/usr/lib/python3.11/socket.py", line 706 in readinto

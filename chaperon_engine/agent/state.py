@@ -1,0 +1,520 @@
+"""The agent's state machine: events and the time in, actions out. No I/O, no clock of its own.
+
+What the host does:
+
+    idle ── AgentPrepare ──> preparing ── all ready ──> ready ── AgentStart ──> running ──> over
+     └──────────────── a worker refuses, is gone, or somebody leaves ──────────────────> finished
+
+The connection beside that is in `line`. A coordinator that is not heard for the lease makes the
+load stop; dialling goes on until it is back, or `return_s` is over. What was measured waits in
+the outbox. At the end: the last frame acknowledged, AgentDone told, the coordinator hangs up.
+
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from chaperon_engine.agent.events import (
+    Action,
+    AgentLimits,
+    BeginJournal,
+    CannotTakePart,
+    Connected,
+    Dial,
+    DialFailed,
+    Disconnected,
+    Ending,
+    Event,
+    Finish,
+    Forget,
+    HangLocated,
+    HangUp,
+    Heard,
+    Keep,
+    LeaveAsked,
+    Tell,
+    Tick,
+    WorkerExited,
+    WorkerSaid,
+)
+from chaperon_engine.agent.line import Line
+from chaperon_engine.agent.merging import FrameMerger
+from chaperon_engine.agent.outbox import Outbox
+from chaperon_engine.agent.relaying import Relay
+from chaperon_engine.crew.events import KillWorker, Say, Send, WorkerState
+from chaperon_engine.crew.watch import CrewWatch
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.protocol.messages import (
+    AbortLoad,
+    AcceptedSeries,
+    EndPlacement,
+    FromWorker,
+    Place,
+    Placed,
+    Pong,
+    Prepare,
+    Refused,
+    Release,
+    Schedule,
+    Scheduled,
+    Start,
+    StopLoad,
+    Withdraw,
+    WorkerDone,
+    WorkerFailed,
+    WorkerFrame,
+    WorkerIdle,
+    WorkerReady,
+)
+from chaperon_engine.protocol.wire import (
+    Ack,
+    Admitted,
+    AgentDone,
+    AgentFailed,
+    AgentFrame,
+    AgentHello,
+    AgentNote,
+    AgentPing,
+    AgentPong,
+    AgentPrepare,
+    AgentReady,
+    AgentStart,
+    AgentStarted,
+    Drain,
+    ToAgent,
+)
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_duration
+
+Phase = Literal["idle", "preparing", "ready", "running", "over", "finished"]
+
+
+class AgentState:
+    """Decides. One per agent process."""
+
+    def __init__(
+        self,
+        hello: AgentHello,
+        workers: int,
+        now: float,
+        *,
+        limits: AgentLimits | None = None,
+        left: Outbox | None = None,
+    ):
+        """`hello`: how the agent presents itself, its epoch and next frame apart. `left`: what
+        an earlier process measured and could not deliver; then that is all there is to do."""
+        self.hello = hello
+        self.limits = limits or AgentLimits()
+        self.phase: Phase = "idle" if left is None else "over"
+        self.line = Line(self.limits, now, hello.instance)
+        self.outbox = left if left is not None else Outbox()
+        self._watch = CrewWatch(workers, now, self.limits)
+        self.workers = self._watch.workers
+        self.shares: list[int] = []
+        """Of the workers in their order; those beyond have nothing to do."""
+        self._relay = Relay(workers)
+        self._merger: FrameMerger | None = None
+        self._delivers = left is not None
+        self._member: int | None = None
+        self._prepare: AgentPrepare | None = None
+        self._prepared_at = 0.0
+        self._started: AgentStarted | None = None
+        self._started_at = 0.0
+        self._leaves = ""
+        """Why it leaves before its load is over; empty when it does not."""
+        self._notes: list[AgentNote] = []
+        """What the coordinator shall know as soon as it is reached."""
+        self._told_idle = False
+        self._released = False
+        self._aborted_at: float | None = None
+        self._done_at: float | None = None
+        """When AgentDone was told."""
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What to do because of `event`."""
+        if self.phase == "finished":
+            return []
+        match event:
+            case Tick():
+                actions = self._tick(now)
+            case Connected():
+                actions = self._connected(now)
+            case DialFailed(reason, is_final):
+                actions = self._dial_failed(reason, is_final, now)
+            case Disconnected(reason):
+                actions = self._disconnected(reason, now)
+            case Heard(message):
+                self.line.heard(now)
+                actions = self._heard(message, now)
+            case CannotTakePart(reason):
+                actions = self._refuse(reason, True)
+            case WorkerSaid(worker, said):
+                actions = self._worker_said(self.workers[worker], said, now)
+            case WorkerExited(worker, how, slots):
+                actions = self._worker_exited(self.workers[worker], how, slots)
+            case HangLocated(worker, place):
+                actions = self._hang_located(self.workers[worker], place)
+            case LeaveAsked():
+                actions = self._leave_asked(now)
+        return actions + self._go_on(now)
+
+    # the connection
+
+    def _tick(self, now: float) -> list[Action]:
+        self._watch.look(now)
+        self.line.look(now)
+        actions: list[Action] = []
+        if self._done_at is None and self.line.dials(now):
+            actions.append(Dial())
+        if self.line.is_silent(now):
+            actions += [HangUp(), *self._disconnected("nothing was heard on it", now)]
+        return actions + self._watch_lease(now) + self._watch_workers(now)
+
+    def _connected(self, now: float) -> list[Action]:
+        self.line.opened(now)
+        # Before the load a return is a new beginning: the coordinator forgets who was not there.
+        epoch = self._prepare.epoch if self._prepare and self._started else self.hello.epoch
+        next_seq = self.outbox.next_seq
+        return [Tell(msgspec.structs.replace(self.hello, epoch=epoch, next_seq=next_seq))]
+
+    def _dial_failed(self, reason: str, is_final: bool, now: float) -> list[Action]:
+        if not self.line.was_up and (is_final or self.line.is_given_up(now)):
+            return self._finish(reason, "refused" if is_final else "failed")
+        actions: list[Action] = []
+        if self.line.is_first_try:
+            actions.append(Say("warning", f"{reason}; trying again"))
+        self.line.closed(now)
+        return actions
+
+    def _disconnected(self, reason: str, now: float) -> list[Action]:
+        if self.line.state == "down":
+            return []
+        if self._done_at is not None:
+            return self._farewell()
+        self.line.closed(now)
+        return [
+            Say("warning", f"the connection to the coordinator ended: {visible(reason)}"),
+            *self._relay.disconnected(),
+        ]
+
+    def _admitted(self, message: Admitted) -> list[Action]:
+        if self.line.state != "greeting":
+            return []
+        again = "the coordinator is reached again"
+        actions: list[Action] = [Say("info", again if self.line.was_up else "joined the run")]
+        self.line.admitted(message.lease_s)
+        self._member = message.member
+        if self._started is None and not self._delivers:
+            return actions
+        try:
+            self.outbox.resumed(message.next_seq)
+        except ValueError as error:
+            return self._finish(str(error))
+        if self._started is not None:
+            actions.append(Tell(self._started))
+        if self._told_idle:
+            actions.append(Tell(WorkerIdle()))
+        return actions
+
+    def _watch_lease(self, now: float) -> list[Action]:
+        if self._done_at is not None or not self.line.was_up:
+            return []
+        if self.line.is_given_up(now):
+            time = show_duration(self.limits.return_s)
+            text = f"the coordinator has been gone for {time}"
+            return self._finish(text)
+        if self.phase != "running" or self._leaves or not self.line.is_lease_over(now):
+            return []
+        why = f"the coordinator was not heard for {show_duration(self.line.lease_s)}"
+        return [Say("error", f"the load stops: {why}"), *self._stop(why)]
+
+    # what the coordinator says
+
+    def _heard(self, message: ToAgent, now: float) -> list[Action]:
+        match message:
+            case Admitted():
+                return self._admitted(message)
+            case Refused(reason=reason, user_error=user_error):
+                ending: Ending = "refused" if user_error else "failed"
+                return self._finish(visible(reason, 500), ending)
+            case AgentPing(number=number):
+                moment_ns = int(now * 1e9)
+                return [Tell(AgentPong(number=number, received_ns=moment_ns, sent_ns=moment_ns))]
+            case AgentPrepare():
+                return self._take_shares(message, now)
+            case AgentStart():
+                return self._start(message, now)
+            case Ack(next_seq=next_seq):
+                try:
+                    self.outbox.acknowledged(next_seq)
+                except ValueError as error:
+                    return [HangUp(), *self._disconnected(str(error), now)]
+                return [Forget(next_seq)]
+            case StopLoad() | AbortLoad() | Drain() | AcceptedSeries() | Release():
+                return self._steered(message, now)
+            case Place():
+                able = [each.number for each in self._mine if each.state == "running"]
+                return [*self._relay.place(message, [] if self._leaves else able)]
+            case EndPlacement(placement=placement):
+                return [*self._relay.end(placement)]
+            case Scheduled(request=request, outcome=outcome):
+                return [*self._relay.answered(request, outcome)]
+            case _:
+                return []  # pieces of the bundle
+
+    def _take_shares(self, message: AgentPrepare, now: float) -> list[Action]:
+        if self.phase not in ("idle", "preparing", "ready"):
+            return []
+        if len(message.shares) > len(self._watch.alive):
+            return self._refuse(
+                f"{len(message.shares)} shares for {len(self.workers)} workers", False
+            )
+        self.phase, self._prepare, self._prepared_at = "preparing", message, now
+        self.shares = list(message.shares)
+        actions: list[Action] = []
+        for worker, share in zip(self.workers, self.shares, strict=False):
+            worker.state = "starting"
+            prepare = Prepare(
+                launch=message.launch, workers=message.of, worker=share, seed=message.seed
+            )
+            actions.append(Send(worker.number, prepare))
+        return actions
+
+    def _start(self, message: AgentStart, now: float) -> list[Action]:
+        if self.phase != "ready" or self._prepare is None or self._member is None:
+            return []
+        received_ns = int(now * 1e9)
+        start_ns = received_ns + message.delay_ns
+        self.phase = "running"
+        self._started_at = start_ns / 1e9
+        self._started = AgentStarted(received_ns=received_ns, started_ns=start_ns)
+        self._merger = FrameMerger(
+            self.shares,
+            member=self._member,
+            epoch=self._prepare.epoch,
+            shift_ns=message.run_start_ns - start_ns,
+            max_series=self._prepare.max_series,
+        )
+        actions: list[Action] = [
+            Say("info", "the load begins"),
+            BeginJournal(self._member, self._prepare.epoch),
+            Tell(self._started),
+        ]
+        for worker in self.workers[len(self.shares) :]:
+            worker.state = "done"
+            actions.append(KillWorker(worker.number))
+        for worker in self._mine:
+            worker.state = "running"
+            worker.heard_at = now
+            actions.append(Send(worker.number, Start(start_ns=start_ns)))
+        return actions
+
+    def _steered(
+        self, message: StopLoad | AbortLoad | Drain | AcceptedSeries | Release, now: float
+    ) -> list[Action]:
+        if self.phase != "running":
+            return []
+        match message:
+            case AbortLoad():
+                return self._abort(now)
+            case Drain():
+                if self._leaves:
+                    return []
+                return [Say("info", "leaving on request"), *self._stop(_ASKED)]
+            case Release():
+                return self._release()
+            case _:
+                return self._send_all(message)
+
+    # what the workers say
+
+    @property
+    def _mine(self) -> list[WorkerState]:
+        """Workers that have a share."""
+        return self.workers[: len(self.shares)]
+
+    def _send_all(self, message: StopLoad | AbortLoad | AcceptedSeries | Release) -> list[Action]:
+        return [Send(worker.number, message) for worker in self._watch.alive]
+
+    def _worker_said(self, worker: WorkerState, message: FromWorker, now: float) -> list[Action]:
+        if not worker.alive:
+            return []
+        worker.heard_at = now
+        match message:
+            case WorkerReady(pid=pid, core=core):
+                if worker.state == "starting" and self.phase == "preparing":
+                    worker.state, worker.pid, worker.core = "ready", pid, core
+                    return self._say_ready()
+                return []
+            case WorkerFailed(message=text, user_error=user_error):
+                if self._merger is None:
+                    return self._refuse(text, user_error)
+                return [*self._watch.distrust(worker, text)]
+            case WorkerFrame(frame=frame):
+                return self._take_frame(worker, frame, now)
+            case Pong():
+                return [*self._watch.answered(worker)]
+            case WorkerDone(no_session_passed_init=refused_all):
+                worker.refused_all = refused_all
+                self._watch.ended(worker)
+                return [*self._relay.gone(worker.number, "ended before it")]
+            case WorkerIdle():
+                worker.is_idle = True
+                return []
+            case Schedule(request=request, what=what):
+                up = self.line.is_up
+                return [*self._relay.ask(worker.number, request, what, connected=up)]
+            case Withdraw(request=request):
+                return [*self._relay.withdrawn(worker.number, request)]
+            case Placed():
+                return [*self._relay.ended(worker.number, message)]
+
+    def _say_ready(self) -> list[Action]:
+        if any(worker.state != "ready" for worker in self._mine):
+            return []
+        self.phase = "ready"
+        assert self._prepare is not None
+        pids = [each.pid for each in self._mine]
+        ready = AgentReady(shares=self.shares, pids=pids, epoch=self._prepare.epoch)
+        return [Tell(ready)]
+
+    def _take_frame(self, worker: WorkerState, frame: Frame, now: float) -> list[Action]:
+        if self._merger is None:
+            return []
+        try:
+            self._merger.put(worker.number, frame, now)
+        except ValueError as error:
+            return [*self._watch.distrust(worker, str(error))]
+        worker.had_last_frame = worker.had_last_frame or frame.last
+        return []
+
+    def _worker_exited(self, worker: WorkerState, how: str, slots: list[list[int]]) -> list[Action]:
+        if not worker.alive:
+            return []
+        if self._merger is None:
+            return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
+        if worker.had_last_frame:
+            self._watch.ended(worker)
+            return [*self._relay.gone(worker.number, "ended before it")]
+        note = self._watch.lost(worker, how)
+        self._merger.lose(worker.number, note, slots)
+        return [
+            Say("error", f"worker {worker.number} was lost: {note}"),
+            *self._relay.gone(worker.number, f"was lost: {note}"),
+        ]
+
+    def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
+        actions: list[Action] = [*self._watch.located(worker, place)]
+        if self.phase == "preparing" and worker.place:
+            self._note("warning", f"a worker waits at {worker.place}")
+        return actions
+
+    def _watch_workers(self, now: float) -> list[Action]:
+        if self.phase == "preparing" and now - self._prepared_at > self.limits.slow_s:
+            return [*self._watch.locate(each for each in self._mine if each.state == "starting")]
+        if self.phase != "running":
+            return []
+        actions: list[Action] = [*self._watch.watch(now, self._started_at)]
+        if self._aborted_at is not None and now - self._aborted_at > self.limits.abort_s:
+            actions += self._watch.kill_all()
+        return actions
+
+    # how it ends
+
+    def _stop(self, why: str) -> list[Action]:
+        """The load of this host ends before that of the others."""
+        self._leaves = why
+        self._note("warning", f"the load of this host stops: {why}")
+        return self._send_all(StopLoad())
+
+    def _abort(self, now: float) -> list[Action]:
+        if self._aborted_at is not None:
+            return []
+        self._aborted_at = now
+        return self._send_all(AbortLoad())
+
+    def _release(self) -> list[Action]:
+        """Nothing will be placed here any more: the workers' last frames may come."""
+        if self._released:
+            return []
+        self._released = True
+        return self._send_all(Release())
+
+    def _leave_asked(self, now: float) -> list[Action]:
+        if self.phase in ("idle", "preparing", "ready"):
+            reason = "it was stopped by a signal before its load began"
+            told = Tell(AgentFailed(message=reason))
+            return [told, *self._finish(reason, "interrupted")]
+        if self.phase == "running":
+            if self._leaves != _SIGNAL:
+                return [Say("info", "leaving; once more to leave at once"), *self._stop(_SIGNAL)]
+            return self._abort(now)
+        if self._done_at is not None:
+            return self._farewell()
+        reason = "it was stopped by a signal before everything was delivered"
+        return self._finish(reason, "interrupted")
+
+    def _refuse(self, reason: str, user_error: bool) -> list[Action]:
+        """This host cannot take part, and the load has not begun."""
+        told = AgentFailed(message=visible(reason, 1500), user_error=user_error)
+        ending: Ending = "refused" if user_error else "failed"
+        return [Tell(told), *self._finish(reason, ending)]
+
+    def _go_on(self, now: float) -> list[Action]:
+        """What follows from what is known now, whatever was said last."""
+        if self.phase == "finished":
+            return []
+        actions: list[Action] = []
+        if self.phase == "running":
+            actions += self._release_if_idle()
+            assert self._merger is not None
+            actions += [Keep(self.outbox.put(frame)) for frame in self._merger.take(now)]
+            if self._merger.is_over and not self._watch.alive:
+                self.phase = "over"
+        if self.line.is_up:
+            actions += [Tell(note) for note in self._notes]
+            self._notes.clear()
+            actions += [Tell(AgentFrame(frame=frame)) for frame in self.outbox.due()]
+        if self.phase == "over" and self._done_at is None and not self.outbox and self.line.is_up:
+            self._done_at = now
+            ended = [worker for worker in self._mine if worker.state == "done"]
+            refused_all = bool(ended) and all(worker.refused_all for worker in ended)
+            actions.append(Tell(AgentDone(no_session_passed_init=refused_all)))
+        if self._done_at is not None and now - self._done_at > self.limits.farewell_s:
+            actions += self._farewell()
+        return actions
+
+    def _release_if_idle(self) -> list[Action]:
+        alive = self._watch.alive
+        if not alive or not all(worker.is_idle for worker in alive):
+            return []
+        if self._leaves and not len(self._relay):
+            return self._release()
+        if self._told_idle:
+            return []
+        self._told_idle = True
+        return [Tell(WorkerIdle())]
+
+    def _farewell(self) -> list[Action]:
+        if self._delivers:
+            return self._finish("what an earlier agent had measured is delivered", "done")
+        if not self._leaves or self._leaves == _ASKED:
+            return self._finish(self._leaves or "done", "done")
+        ending: Ending = "interrupted" if self._leaves == _SIGNAL else "failed"
+        text = f"left before the end: {self._leaves}; all it measured is delivered"
+        return self._finish(text, ending)
+
+    def _finish(self, reason: str, ending: Ending = "failed") -> list[Action]:
+        self.phase = "finished"
+        return [*self._watch.kill_all(), Finish(reason, ending)]
+
+    def _note(self, level: Literal["info", "warning", "error"], text: str) -> None:
+        self._notes.append(AgentNote(level=level, text=visible(text, 1500)))
+
+
+_SIGNAL = "a signal on its host"
+_ASKED = "it was asked to leave"

@@ -1,0 +1,273 @@
+"""What agents say, and what their coming and going means for a run: a part of its state machine.
+
+Owns: admission, frames and their acknowledgement, returns, losses. `members` knows who is there,
+`state` how a run begins and ends. No I/O.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from chaperon_engine.coordinator.events import (
+    Action,
+    AgentIsLost,
+    ApplyFrame,
+    DropAgent,
+    Limits,
+    Say,
+    TellAgent,
+    WorkerState,
+)
+from chaperon_engine.coordinator.members import Agent, Roster
+from chaperon_engine.coordinator.placing import Placements
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.protocol.messages import (
+    AbortLoad,
+    Placed,
+    Release,
+    Schedule,
+    StopLoad,
+    Withdraw,
+    WorkerIdle,
+)
+from chaperon_engine.protocol.wire import (
+    Ack,
+    AgentDone,
+    AgentFailed,
+    AgentFrame,
+    AgentHello,
+    AgentNote,
+    AgentPong,
+    AgentReady,
+    AgentStarted,
+    FromAgent,
+)
+from chaperon_engine.text import visible
+from chaperon_engine.units import show_duration
+
+
+class Attendance(ABC):
+    """The side of a run's state machine that is turned towards agents."""
+
+    def __init__(self, workers: Sequence[WorkerState], roster: Roster, limits: Limits):
+        self.workers = workers
+        """Of this host."""
+        self.roster = roster
+        self.limits = limits
+        self.state = "starting"
+        self.status = ""
+        """Once it is decided: `complete`, `stopped`, `aborted` or `failed`."""
+        self.reasons: list[str] = []
+        self.partial = False
+        self.started_at: float | None = None
+        """Second 0 of the load, monotonic seconds."""
+        self.stopped_at: float | None = None
+        """When iterations stopped starting for another reason than the plan."""
+        self.aborted_at: float | None = None
+        self._placements = Placements(len(workers))
+        self._is_released = False
+        self._alone_since: float | None = None
+        """Since when only agents are left that are away."""
+
+    @abstractmethod
+    def _start_if_ready(self, now: float) -> list[Action]: ...
+
+    @abstractmethod
+    def _refuse(self, text: str, user_error: bool) -> list[Action]: ...
+
+    @abstractmethod
+    def _abort(self, by: str, now: float, reason: str = "") -> list[Action]: ...
+
+    @property
+    def _linked(self) -> list[Agent]:
+        return [agent for agent in self.roster.alive if agent.link is not None]
+
+    def _placement(self, member: int, message: Schedule | Withdraw | Placed) -> list[Action]:
+        match message:
+            case Schedule(request=request, what=what):
+                able = [each.number for each in self.workers if each.state == "running"]
+                able += [
+                    agent.number
+                    for agent in self.roster.agents
+                    if agent.state == "running" and agent.link is not None
+                ]
+                ending = "the run is ending" if self.stopped_at is not None else ""
+                return [*self._placements.ask(member, request, what, able, ending)]
+            case Withdraw(request=request):
+                return [*self._placements.withdrawn(member, request)]
+            case Placed(placement=placement, outcome=outcome):
+                return [*self._placements.ended(member, placement, outcome)]
+
+    # what agents say
+
+    def _agent_said(self, link: int, message: FromAgent, address: str, now: float) -> list[Action]:
+        begun = self.state != "starting"
+        agent = self.roster.on_link(link)
+        if agent is None:
+            if not isinstance(message, AgentHello):
+                return [DropAgent(link, "the first message must be AgentHello", False)]
+            return self._agent_came(link, message, address, now, begun=begun)
+        self.roster.heard(agent, now)
+        match message:
+            case AgentPong():
+                self.roster.pong(agent, message, now)
+                return [] if begun else self._start_if_ready(now)
+            case AgentNote(level=level, text=text):
+                return [Say(level, f"agent {agent.name}: {visible(text)}")]
+            case AgentReady() if not begun:
+                self.roster.ready(agent, message)
+                return self._start_if_ready(now)
+            case AgentFailed(message=text, user_error=user_error):
+                if begun:
+                    return self._distrust(agent.number, visible(text))
+                return self._agent_refuses(agent, visible(text), user_error)
+            case _ if not begun:
+                return self._agent_refuses(agent, "it spoke before the load", False)
+            case AgentStarted():
+                assert self.started_at is not None
+                self.roster.started(agent, message, round(self.started_at * 1e9))
+                return []
+            case AgentFrame(frame=frame):
+                return self._agent_frame(agent, link, frame)
+            case WorkerIdle():
+                agent.is_idle = True
+                return []
+            case AgentDone(no_session_passed_init=refused_all):
+                if not agent.had_last_frame:
+                    # What a process that died had kept was delivered by another one.
+                    return [*self.roster.drop(agent, ""), *self._lose(agent, "its process died")]
+                agent.state, agent.refused_all, agent.note = "done", refused_all, ""
+                return [
+                    *self.roster.drop(agent, ""),
+                    *self._placements.gone(agent.number, "ended before it"),
+                ]
+            case Schedule() | Withdraw() | Placed():
+                return self._placement(agent.number, message)
+        return self._distrust(agent.number, f"it sent {type(message).__name__} out of turn")
+
+    def _agent_came(
+        self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
+    ) -> list[Action]:
+        actions = self.roster.came(link, hello, address, now, begun=begun)
+        agent = self.roster.on_link(link)
+        if agent is None or not begun:
+            return actions
+        self._alone_since = None
+        if agent.state == "away":
+            assert agent.away_since is not None
+            away = f"agent {agent.name} returned after {show_duration(now - agent.away_since)}"
+            agent.state, agent.away_since, agent.note = "running", None, ""
+            self.reasons.append(f"{away}: what it measured is not lost")
+            actions.append(Say("warning", away))
+        if self.aborted_at is not None:
+            actions.append(TellAgent(link, AbortLoad()))
+        elif self.stopped_at is not None:
+            actions.append(TellAgent(link, StopLoad()))
+        if self._is_released:
+            actions.append(TellAgent(link, Release()))
+        return actions
+
+    def _agent_frame(self, agent: Agent, link: int, frame: Frame) -> list[Action]:
+        if frame.worker != agent.number or frame.epoch != agent.epoch:
+            return self._distrust(
+                agent.number,
+                f"it sent a frame of member {frame.worker}, epoch {frame.epoch}, and is member "
+                f"{agent.number} in epoch {agent.epoch}",
+            )
+        if frame.seq > agent.next_seq:
+            # Something in between was lost: the return says from where to send again.
+            return self.roster.drop(agent, "")
+        actions: list[Action] = []
+        if frame.seq == agent.next_seq:
+            agent.next_seq += 1
+            agent.reported_ns = max(agent.reported_ns, frame.end_ns)
+            agent.had_last_frame = agent.had_last_frame or frame.last
+            actions = [ApplyFrame(frame)]
+            for lost in frame.lost:
+                note = f"agent {agent.name} lost worker {lost.worker}: {visible(lost.note)}"
+                self.partial = True
+                self.reasons.append(note)
+                actions.append(Say("error", note))
+        return [*actions, TellAgent(link, Ack(next_seq=agent.next_seq))]
+
+    def _agent_refuses(self, agent: Agent, text: str, user_error: bool) -> list[Action]:
+        """It cannot take part, and the load has not begun."""
+        terms = self.roster.terms
+        if terms is None or not terms.fewer_ok:
+            return self._refuse(f"agent {agent.name}: {text}", user_error)
+        actions = self.roster.drop(agent, text, user_error=user_error)
+        self.roster.forget(agent)
+        return [*actions, Say("error", f"agent {agent.name} cannot take part: {text}")]
+
+    def _agent_gone(self, link: int, now: float) -> list[Action]:
+        begun = self.state != "starting"
+        agent, actions = self.roster.gone(link, now, begun=begun)
+        if agent is None or not begun or not agent.alive:
+            return actions
+        if agent.had_last_frame:
+            # Only its leave is missing, which says nothing that a report needs.
+            agent.state = "done"
+        else:
+            actions.append(Say("warning", f"the connection to agent {agent.name} was lost"))
+        return [*actions, *self._placements.gone(agent.number, "lost its connection")]
+
+    def _distrust(self, member: int, problem: str) -> list[Action]:
+        """What it sends cannot be believed, or it gave up: nothing more is taken from it."""
+        agent = self.roster.member(member)
+        if agent is None or not agent.alive:
+            return []
+        return [*self.roster.drop(agent, problem, user_error=False), *self._lose(agent, problem)]
+
+    def _lose(self, agent: Agent, note: str) -> list[Action]:
+        assert self.started_at is not None
+        agent.state, agent.note = "lost", note
+        self.partial = True
+        until_s = max(0.0, agent.reported_ns / 1e9 - self.started_at)
+        self.reasons.append(
+            f"agent {agent.name} was lost: {note}; what it measured later than {until_s:.1f} s "
+            "after the start is missing"
+        )
+        actions: list[Action] = [
+            AgentIsLost(agent.number, note),
+            Say("error", self.reasons[-1]),
+            *self._placements.gone(agent.number, f"was lost: {note}"),
+        ]
+        return actions
+
+    def _agents_away(self, agents: list[Agent], now: float) -> list[Action]:
+        """These have been silent beyond their leases: they have surely stopped their load."""
+        actions: list[Action] = []
+        for agent in agents:
+            if agent.had_last_frame:
+                agent.state = "done"
+                continue
+            self.partial = True
+            self.reasons.append(f"agent {agent.name} was away: {agent.note}")
+            actions.append(Say("error", self.reasons[-1]))
+            actions += self._placements.gone(agent.number, "was away")
+            terms = self.roster.terms
+            if terms is not None and terms.on_loss == "fail" and self.aborted_at is None:
+                why = f"agent {agent.name} was lost, and the run was told to fail then"
+                actions += self._abort("limit", now, why)
+                self.status = "failed"
+        return actions
+
+    def _wait_for_away(self, now: float) -> list[Action]:
+        """Nobody else is left: wait a bounded time."""
+        if self._alone_since is None:
+            self._alone_since = now
+            names = ", ".join(agent.name for agent in self.roster.alive)
+            wait = show_duration(self.limits.return_wait_s)
+            if self.aborted_at is None:
+                return [Say("warning", f"waiting up to {wait} for agent {names} to return")]
+            return []
+        wait_s = self.limits.return_wait_s
+        if self.aborted_at is not None:
+            wait_s = min(wait_s, self.limits.abort_s)
+        if now - self._alone_since <= wait_s:
+            return []
+        actions: list[Action] = []
+        for agent in self.roster.alive:
+            actions += self._lose(agent, "it did not return before the end of the run")
+        return actions

@@ -1,0 +1,1 @@
+"""What both ends of a connection between machines need: links, dialling, tokens on disk."""

@@ -1,0 +1,309 @@
+"""Agents as members of a run: admission, barrier, leases, returns; the clock is only a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chaperon_engine.coordinator.events import (
+    Action,
+    AgentGone,
+    AgentIsBack,
+    AgentIsLost,
+    AgentSaid,
+    ApplyFrame,
+    BeginLoad,
+    DropAgent,
+    Event,
+    FinishRun,
+    FrameRefused,
+    FromWorkerEvent,
+    HandOut,
+    Limits,
+    RefuseRun,
+    SendBundle,
+    StartAgent,
+    StopAsked,
+    TellAgent,
+    Terms,
+    Tick,
+)
+from chaperon_engine.coordinator.state import RunState
+from chaperon_engine.metrics.model import Frame
+from chaperon_engine.protocol.messages import StopLoad, WorkerIdle, WorkerReady
+from chaperon_engine.protocol.wire import (
+    Ack,
+    Admitted,
+    AgentDone,
+    AgentFailed,
+    AgentFrame,
+    AgentHello,
+    AgentPing,
+    AgentPong,
+    AgentReady,
+    AgentStarted,
+)
+from tests.coordinator.test_state import plan
+
+
+def hello(name: str, *, cores: int = 2, **keywords: Any) -> AgentHello:
+    settings: dict[str, Any] = {"instance": name.encode().ljust(16, b"-"), **keywords}
+    return AgentHello(
+        name=name, host=f"host-{name}", cores=cores, python="3.11", chaperon="0", **settings
+    )
+
+
+class Driver:
+    """A run without local workers unless told otherwise; `link` is a connection's number."""
+
+    def __init__(self, *, workers: int = 0, **terms: Any):
+        self.now = 100.0
+        settings: dict[str, Any] = {"expect": 2, **terms}
+        self.run = RunState(
+            plan(),
+            workers,
+            self.now,
+            limits=Limits(start_delay_s=0.0, return_wait_s=20.0, barrier_s=8.0),
+            terms=Terms(**settings),
+        )
+        self.seq: dict[int, int] = {}
+
+    def tell(self, event: Event) -> list[Action]:
+        return self.run.handle(event, self.now)
+
+    def say(self, link: int, message: Any) -> list[Action]:
+        actions = self.tell(AgentSaid(link, message, "192.0.2.1:5"))
+        return actions + self.pongs(actions)
+
+    def pongs(self, actions: list[Action], silent: tuple[int, ...] = ()) -> list[Action]:
+        found: list[Action] = []
+        for action in actions:
+            match action:
+                case TellAgent(link, AgentPing(number=number)) if link not in silent:
+                    at_ns = int(self.now * 1e9) + 7_000_000_000
+                    pong = AgentPong(number=number, received_ns=at_ns, sent_ns=at_ns)
+                    found += self.tell(AgentSaid(link, pong))
+        return found
+
+    def ready(self, link: int) -> list[Action]:
+        agent = self.run.roster.on_link(link)
+        assert agent is not None
+        return self.say(link, AgentReady(shares=agent.shares, pids=[], epoch=agent.epoch))
+
+    def start(self) -> list[Action]:
+        self.say(1, hello("a"))
+        self.say(2, hello("b"))
+        self.ready(1)
+        return self.ready(2)
+
+    def wait(self, seconds: float, *, silent: tuple[int, ...] = ()) -> list[Action]:
+        found: list[Action] = []
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.now += 0.25
+            actions = self.tell(Tick())
+            found += actions + self.pongs(actions, silent)
+        return found
+
+    def frame(self, link: int, member: int, *, last: bool = False, **changes: Any) -> list[Action]:
+        seq = self.seq.get(member, 0)
+        self.seq[member] = seq + 1
+        at_ns = int(self.now * 1e9)
+        settings: dict[str, Any] = {"worker": member, "epoch": 1, "seq": seq, **changes}
+        frame = Frame(start_ns=at_ns, end_ns=at_ns, last=last, **settings)
+        return self.say(link, AgentFrame(frame=frame))
+
+    def done(self, link: int, member: int) -> list[Action]:
+        return self.frame(link, member, last=True) + self.say(link, AgentDone())
+
+
+def of_kind(actions: list[Action], kind: Any) -> list[Any]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+def told(actions: list[Action], kind: Any) -> list[tuple[int, Any]]:
+    return [
+        (action.link, action.message)
+        for action in actions
+        if isinstance(action, TellAgent) and isinstance(action.message, kind)
+    ]
+
+
+def test_shares_are_handed_out_when_all_are_there_and_the_load_begins_when_all_are_ready() -> None:
+    driver = Driver(workers=1)
+    driver.tell(FromWorkerEvent(0, WorkerReady(pid=1)))
+    first = driver.say(1, hello("a"))
+    assert told(first, Admitted) == [(1, Admitted(member=1, lease_s=15.0))]
+    assert of_kind(first, SendBundle) == [SendBundle(1)]
+    assert not of_kind(first, HandOut)
+    second = driver.say(2, hello("b", cores=3))
+    assert of_kind(second, HandOut) == [HandOut(1, {1: [1, 2], 2: [3, 4, 5]}, of=6, epoch=1)]
+    assert not of_kind(driver.ready(1), BeginLoad)
+    begun = driver.ready(2)
+    assert len(of_kind(begun, BeginLoad)) == 1
+    assert [start.link for start in of_kind(begun, StartAgent)] == [1, 2]
+
+
+def test_a_ready_for_shares_that_were_taken_back_does_not_begin_the_load() -> None:
+    driver = Driver()
+    driver.say(1, hello("a"))
+    driver.say(2, hello("b"))
+    driver.ready(1)
+    driver.tell(AgentGone(2, "reset"))
+    driver.say(3, hello("c"))
+    assert not of_kind(driver.say(1, AgentReady(shares=[0, 1], pids=[], epoch=1)), BeginLoad)
+    driver.ready(3)
+    assert of_kind(driver.ready(1), BeginLoad)
+
+
+@pytest.mark.parametrize(
+    ("hello_", "sentence"),
+    [
+        (hello("a", instance=b"x" * 16), "there is an agent 'a' already"),
+        (hello("c"), "has the 2 agents"),
+    ],
+)
+def test_who_cannot_be_admitted_hears_why(hello_: AgentHello, sentence: str) -> None:
+    driver = Driver()
+    driver.say(1, hello("a"))
+    driver.say(2, hello("b"))
+    (dropped,) = of_kind(driver.say(3, hello_), DropAgent)
+    assert dropped.link == 3
+    assert sentence in dropped.reason
+
+
+def test_who_comes_after_the_start_is_refused() -> None:
+    driver = Driver()
+    driver.start()
+    (dropped,) = of_kind(driver.say(3, hello("c")), DropAgent)
+    assert "the load has begun" in dropped.reason
+
+
+def test_too_few_agents_refuse_the_run_or_begin_it_if_that_is_allowed() -> None:
+    driver = Driver(start_timeout_s=5.0)
+    driver.say(1, hello("a"))
+    (refusal,) = of_kind(driver.wait(6.0), RefuseRun)
+    assert "1 of 2 agents attached within 5 s" in refusal.reason
+    driver = Driver(start_timeout_s=5.0, fewer_ok=True)
+    driver.say(1, hello("a"))
+    assert of_kind(driver.wait(6.0), HandOut)
+    assert of_kind(driver.ready(1), BeginLoad)
+    assert driver.run.reasons == ["it began with 1 of 2 agents"]
+
+
+def test_an_agent_that_cannot_take_part_refuses_the_run() -> None:
+    driver = Driver()
+    driver.say(1, hello("a"))
+    (refusal,) = of_kind(driver.say(1, AgentFailed(message="no module 'x'")), RefuseRun)
+    assert refusal.reason == "agent a: no module 'x'"
+
+
+def test_a_frame_is_applied_once_and_acknowledged_each_time() -> None:
+    driver = Driver()
+    driver.start()
+    first = driver.frame(1, 0)
+    assert len(of_kind(first, ApplyFrame)) == 1
+    assert told(first, Ack) == [(1, Ack(next_seq=1))]
+    again = driver.frame(1, 0, seq=0)
+    assert not of_kind(again, ApplyFrame)
+    assert told(again, Ack) == [(1, Ack(next_seq=1))]
+
+
+def test_a_gap_closes_the_connection_and_the_return_says_where_to_go_on() -> None:
+    driver = Driver()
+    driver.start()
+    driver.frame(1, 0)
+    assert of_kind(driver.frame(1, 0, seq=4), DropAgent) == [DropAgent(1)]
+    back = driver.say(5, hello("a", epoch=1, next_seq=5))
+    assert told(back, Admitted) == [(5, Admitted(member=0, lease_s=15.0, next_seq=1))]
+    assert of_kind(back, AgentIsBack) == [AgentIsBack(5)]
+    assert of_kind(driver.frame(5, 0, seq=1), ApplyFrame)
+
+
+@pytest.mark.parametrize("changes", [{"worker": 1}, {"epoch": 2}])
+def test_a_frame_of_another_member_or_epoch_makes_the_agent_lost(changes: dict[str, int]) -> None:
+    driver = Driver()
+    driver.start()
+    actions = driver.frame(1, 0, **changes)
+    assert not of_kind(actions, ApplyFrame)
+    assert [lost.member for lost in of_kind(actions, AgentIsLost)] == [0]
+    assert driver.run.partial
+    (dropped,) = of_kind(driver.say(7, hello("a", epoch=1)), DropAgent)
+    assert "goes on without this agent" in dropped.reason
+
+
+def test_a_frame_that_does_not_add_up_makes_the_agent_lost() -> None:
+    driver = Driver()
+    driver.start()
+    assert of_kind(driver.tell(FrameRefused(0, "sums differ")), AgentIsLost)
+
+
+def test_silence_within_the_lease_is_nothing_and_beyond_it_the_agent_is_away() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.wait(10.0)
+    assert not driver.run.partial
+    driver.wait(10.0)
+    assert driver.run.partial
+    agent = driver.run.roster.member(0)
+    assert agent is not None
+    assert agent.state == "away"
+    driver.say(4, hello("a", epoch=1))
+    assert agent.state == "running"
+    assert any("agent a returned after" in reason for reason in driver.run.reasons)
+
+
+def test_a_loss_ends_the_run_when_it_was_told_so() -> None:
+    driver = Driver(on_loss="fail")
+    driver.start()
+    driver.wait(20.0, silent=(1,))
+    assert driver.run.status == "failed"
+
+
+def test_who_returns_is_told_what_it_missed() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.tell(StopAsked("client"))
+    back = driver.say(4, hello("a", epoch=1))
+    assert told(back, StopLoad) == [(4, StopLoad())]
+
+
+def test_the_end_waits_a_bounded_time_for_an_agent_that_is_away() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.say(2, WorkerIdle())
+    assert not of_kind(driver.done(2, 1), FinishRun)
+    assert not of_kind(driver.wait(15.0), FinishRun)
+    actions = driver.wait(10.0)
+    assert of_kind(actions, AgentIsLost)
+    assert of_kind(actions, FinishRun)
+    assert any("did not return" in reason for reason in driver.run.reasons)
+
+
+def test_an_agent_whose_leave_got_lost_says_it_again() -> None:
+    driver = Driver(expect=1)
+    driver.say(1, hello("a"))
+    driver.ready(1)
+    driver.frame(1, 0)
+    driver.tell(AgentGone(1, "reset"))
+    driver.say(2, hello("a", epoch=1, next_seq=1))
+    assert of_kind(driver.done(2, 0), FinishRun)
+    assert driver.run.status == "complete"
+
+
+def test_the_clock_and_the_start_of_an_agent_are_measured_by_the_shortest_round_trip() -> None:
+    driver = Driver()
+    begun = driver.start()
+    (load,) = of_kind(begun, BeginLoad)
+    agent = driver.run.roster.member(0)
+    assert agent is not None
+    assert agent.round_trip_s == 0.0
+    assert agent.offset_ns == 7_000_000_000
+    started_ns = load.start_ns + 7_000_000_000 + 3_000_000
+    driver.say(1, AgentStarted(received_ns=started_ns - 5, started_ns=started_ns))
+    assert agent.start_skew_ns is not None
+    assert abs(agent.start_skew_ns - 3_000_000) < 1000
