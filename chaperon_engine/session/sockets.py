@@ -113,7 +113,7 @@ class WebSocketVerbs(ABC):
             found = session._context.socket_series(target.name, shown, series or "")
         left = retries_of(retries)
         if retry_delay != RETRY_DELAY_S:
-            # Refused before anything is sent. Else not drawn: random numbers take 2.5 KiB a session.
+            # Refused before anything is sent. Not drawn otherwise: it takes 2.5 KiB a session.
             random_wait_s(retry_delay, session, "retry_delay")
         ws_target = worker.target(target.service, target.labels)
         while True:
