@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Input
 
 from chaperon_engine import LaunchRequest
@@ -22,7 +24,23 @@ from tests.tui.fakes import FakeEngine, FakeRun
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "160x50": (160, 50)}
 WAIT_S = 15.0
+QUIET_TURNS = 3
 MENU = Start()
+
+
+async def idle(min_sleep: float = 0.0, max_sleep: float = 5.0) -> None:
+    """Wait until nothing is ready to run in the loop, some turns long: all wait for keys, threads
+    or timers.
+
+    Stands in for the toolkit's own wait, which looks at the CPU of the process in steps of 20 ms,
+    and takes a second after each key where a thread or another process keeps the machine busy.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + max_sleep
+    quiet = 0
+    while quiet < QUIET_TURNS and loop.time() < end:
+        await asyncio.sleep(0.001)
+        quiet = 0 if loop._ready else quiet + 1  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -51,11 +69,13 @@ class Driver:
         await self.until(lambda: type(self.app.screen).__name__ == name)
         await self.pilot.pause()
 
+    def strips(self) -> list[Strip]:
+        """What the screen shows."""
+        return self.app.screen._compositor.render_strips()
+
     def text(self) -> str:
         """What the screen shows, as plain lines."""
-        screen = self.app.screen
-        lines = screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+        return "\n".join(strip.text for strip in self.strips())
 
     async def until_text(self, text: str) -> None:
         """Wait until the screen shows it."""
@@ -128,6 +148,7 @@ async def driving(
     engine = FakeEngine(words, [run])
     app = ChaperonApp(engine, start, tmp_path / "ui.json")
     app.animation_level = "none"
-    async with app.run_test(size=size, tooltips=False) as pilot:
-        await pilot.pause()
-        yield Driver(app, pilot, engine, run)
+    with patch("textual.app.wait_for_idle", idle), patch("textual.pilot.wait_for_idle", idle):
+        async with app.run_test(size=size, tooltips=False) as pilot:
+            await pilot.pause()
+            yield Driver(app, pilot, engine, run)
