@@ -108,9 +108,7 @@ def _check_agents(request: LaunchRequest) -> None:
             f"--listen waits for agents: say how many with --expect, 1 to {MAX_AGENTS:,}"
         )
     if request.on_loss not in ("continue", "fail"):
-        raise UserError(
-            f"--on-loss is {visible(request.on_loss)!r}, expected `continue` or `fail`"
-        )
+        raise UserError(f"--on-loss is {visible(request.on_loss)!r}, expected `continue` or `fail`")
     address_of(request.listen)
 
 
