@@ -38,6 +38,8 @@ class LaunchScreen(Screen[None]):
     """Fields on the left, the plan on the right, what is wrong below."""
 
     CSS_PATH = "launch.tcss"
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    """Nothing has the focus until the fields are there: Enter would press the first button."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5,ctrl+l", "launch", "Launch", id="launch.launch", priority=True,
                 tooltip="Start the run (Enter in a field does the same)"),
@@ -142,7 +144,7 @@ class LaunchScreen(Screen[None]):
         found = form.problems(self._values)
         for field in self.query(Input):
             field.set_class(str(field.name) in found, "-bad")
-        if self._plan is None:
+        if self._plan is None or not self._values:
             return False
         if found:
             focused = self.focused.name if isinstance(self.focused, Input) else None

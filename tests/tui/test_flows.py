@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
 import pytest
 from textual.widgets import Input
 
-from chaperon_engine import LaunchRequest, SeriesDetail, UserError
+from chaperon_engine import LaunchRequest, Plan, SeriesDetail, UserError
 from chaperon_tui.app import Start
 from chaperon_tui.screens import launch as launch_module
 from chaperon_tui.screens import series as series_module
@@ -375,6 +376,26 @@ async def test_former_runs_open_recover_and_are_removed_after_a_question(tmp_pat
         await driver.press("r")
         await driver.until(lambda: driver.engine.removed == ["run-3"])
         await driver.until(lambda: "killed" not in driver.text())
+
+
+async def test_keys_that_come_before_the_fields_start_nothing(tmp_path, monkeypatch):
+    async with driving(tmp_path) as driver:
+        known = asyncio.Event()
+        describe = driver.engine.describe
+
+        async def slowly(request: LaunchRequest, *, timeout_s: float = 15) -> Plan:
+            await known.wait()
+            return await describe(request)
+
+        monkeypatch.setattr(driver.engine, "describe", slowly)
+        await driver.until_text("◆")
+        await driver.press("enter")
+        await driver.until_screen("LaunchScreen")
+        await driver.press("enter", "f5", "ctrl+t")
+        known.set()
+        await driver.until(lambda: isinstance(driver.app.screen.focused, Input))
+        assert type(driver.app.screen).__name__ == "LaunchScreen"
+        assert driver.engine.requests == []
 
 
 async def test_try_shows_every_exchange_in_full(tmp_path):
