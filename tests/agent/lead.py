@@ -123,10 +123,13 @@ class Lead:
             await asyncio.sleep(0.1)
 
     def _welcome(self, link: AgentLink) -> None:
-        self.links.append(link)
-        link.begin(
-            self._hear, lambda reason: self.links.remove(link) if link in self.links else None
-        )
+        def hear(message: FromAgent) -> None:
+            if isinstance(message, AgentHello):
+                # Before this nothing may be said: it is the agent who speaks first.
+                self.links.append(link)
+            self._hear(message)
+
+        link.begin(hear, lambda reason: self.links.remove(link) if link in self.links else None)
 
     def _hear(self, message: FromAgent) -> None:
         match message:
@@ -216,6 +219,7 @@ class Joined:
         """Whatever happened in the test, nothing stays."""
         if self.process.returncode is None:
             self.process.kill()
+        if not self.said:
             _, errors = await self.process.communicate()
             print(errors.decode())  # shown when a test fails
 
