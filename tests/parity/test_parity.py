@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 CONSOLE = "".join(re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-HERE = "        ...  # here\n"
+HERE = " ...  # here\n"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def test_every_line_of_a_session_runs(tmp_path: Path, target: Target) -> None:
                 continue  # Below, because it speaks for the whole session.
         body.append(f"        {line}\n")
     body += [f"\n    {line}\n" for line in lines("method") if line.startswith("async def teardown")]
-    write_files(tmp_path, target, "".join(body))
+    write_files(tmp_path, target, "\n" + "".join(body))
     report = chaperon_engine.run(tmp_path / "lines.py", workers=2, pin=False)
     assert [exception.message for exception in report.exceptions] == ["sold out"]
     assert [check.name for check in report.checks if check.failed] == []
