@@ -281,9 +281,9 @@ async def test_series_are_looked_up_again_when_the_table_of_the_run_is_full(
         while bench.runner.iterations.completed < 5:  # noqa: ASYNC110 (no event)
             await asyncio.sleep(0.001)
         bench.recorder.accept_only([SeriesKey(kind="http", name="something else")])
-        done = bench.runner.iterations.completed
         while bench.runner._generation != bench.recorder.generation:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+        done = bench.runner.iterations.completed
         while bench.runner.iterations.completed < done + 50:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     bench.runner.stop(None)
