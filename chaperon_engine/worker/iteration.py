@@ -246,9 +246,10 @@ class SessionLife:
                 self._is_iterating = False
                 if not self._survives(error):
                     return
-                pause_s = min(FIRST_PAUSE_S * 2**failures, LONGEST_PAUSE_S, host.remaining_s())
+                left_s = max(host.remaining_s(), FIRST_PAUSE_S)  # timers may fire early
+                pause_s = min(FIRST_PAUSE_S * 2**failures, LONGEST_PAUSE_S, left_s)
                 failures = min(failures + 1, 20)
-                yield from self._pause(max(pause_s, 0.0)).__await__()
+                yield from self._pause(pause_s).__await__()
             else:
                 if self._is_over:
                     return
