@@ -64,13 +64,15 @@ class FrameMerger:
         epoch: int,
         shift_ns: int = 0,
         max_series: int = 2000,
+        name: str = "",
     ):
         """`shares` of the workers in their order. `shift_ns` is added to all times: from this
-        host's monotonic clock to the coordinator's."""
+        host's monotonic clock to the coordinator's. `name`: of the host, in lines of the log."""
         self._workers = [_Worker(share, max_series) for share in shares]
         self._member = member
         self._epoch = epoch
         self._shift_ns = shift_ns
+        self._name = f"{name} " if name else ""
         self._max_named = slots_for(max_series) - OTHER_SLOTS
         self._numbers: dict[SeriesKey, int] = {}
         """The host's series."""
@@ -149,7 +151,7 @@ class FrameMerger:
             worker.remember(frame)
             self._checks.changed(frame.checks)
             self._exceptions.changed(frame.exceptions)
-            logs += frame.logs
+            logs += map(self._attributed, frame.logs)
             dropped += frame.dropped_logs
         lost = self._losses()
         self.is_over = self._is_complete()
@@ -199,6 +201,12 @@ class FrameMerger:
         if len(parts) == 1:
             return msgspec.structs.replace(parts[0], id=number)
         return combine("gauge" if number in self._gauges else "", number, parts)
+
+    def _attributed(self, line: LogLine) -> LogLine:
+        """Other hosts have workers of these numbers, too; sessions have names of their own."""
+        if not self._name or not line.source.startswith("worker "):
+            return line
+        return msgspec.structs.replace(line, source=self._name + line.source)
 
     def _add_totals(self, before: FrameTotals, after: FrameTotals) -> None:
         for name in FrameTotals.__struct_fields__:

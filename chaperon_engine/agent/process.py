@@ -316,7 +316,8 @@ class _Agent:
 
     def _unpack(self, message: BundleFile | BundleEnd) -> None:
         if self._incoming is None:
-            self._incoming = Unpacker()
+            # Below the agent's own folder: what a killed one leaves goes with its successor.
+            self._incoming = Unpacker(within=self._journal.folder)
         self._incoming.take(message)
         if not self._incoming.is_complete:
             return

@@ -41,6 +41,7 @@ from chaperon_engine.agent.events import (
     WorkerExited,
     WorkerSaid,
 )
+from chaperon_engine.agent.leaving import ASKED, MAX_SENTENCE, SIGNAL, Leaving
 from chaperon_engine.agent.line import Line
 from chaperon_engine.agent.merging import FrameMerger
 from chaperon_engine.agent.outbox import Outbox
@@ -73,11 +74,9 @@ from chaperon_engine.protocol.messages import (
 from chaperon_engine.protocol.wire import (
     Ack,
     Admitted,
-    AgentDone,
     AgentFailed,
     AgentFrame,
     AgentHello,
-    AgentNote,
     AgentPing,
     AgentPong,
     AgentPrepare,
@@ -124,15 +123,7 @@ class AgentState:
         self._prepared_at = 0.0
         self._started: AgentStarted | None = None
         self._started_at = 0.0
-        self._leaves = ""
-        """Why it leaves before its load is over; empty when it does not."""
-        self._notes: list[AgentNote] = []
-        """What the coordinator shall know as soon as it is reached."""
-        self._told_idle = False
-        self._released = False
-        self._aborted_at: float | None = None
-        self._done_at: float | None = None
-        """When AgentDone was told."""
+        self._end = Leaving()
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do because of `event`."""
@@ -168,7 +159,7 @@ class AgentState:
         self._watch.look(now)
         self.line.look(now)
         actions: list[Action] = []
-        if self._done_at is None and self.line.dials(now):
+        if self._end.done_at is None and self.line.dials(now):
             actions.append(Dial())
         if self.line.is_silent(now):
             actions += [HangUp(), *self._disconnected("nothing was heard on it", now)]
@@ -193,8 +184,8 @@ class AgentState:
     def _disconnected(self, reason: str, now: float) -> list[Action]:
         if self.line.state == "down":
             return []
-        if self._done_at is not None:
-            return self._farewell()
+        if self._end.done_at is not None:
+            return self._take_leave()
         self.line.closed(now)
         return [
             Say("warning", f"the connection to the coordinator ended: {visible(reason)}"),
@@ -216,18 +207,18 @@ class AgentState:
             return self._finish(str(error))
         if self._started is not None:
             actions.append(Tell(self._started))
-        if self._told_idle:
+        if self._end.told_idle:
             actions.append(Tell(WorkerIdle()))
         return actions
 
     def _watch_lease(self, now: float) -> list[Action]:
-        if self._done_at is not None or not self.line.was_up:
+        if self._end.done_at is not None or not self.line.was_up:
             return []
         if self.line.is_given_up(now):
             time = show_duration(self.limits.return_s)
             text = f"the coordinator has been gone for {time}"
             return self._finish(text)
-        if self.phase != "running" or self._leaves or not self.line.is_lease_over(now):
+        if self.phase != "running" or self._end.why or not self.line.is_lease_over(now):
             return []
         why = f"the coordinator was not heard for {show_duration(self.line.lease_s)}"
         return [Say("error", f"the load stops: {why}"), *self._stop(why)]
@@ -258,7 +249,7 @@ class AgentState:
                 return self._steered(message, now)
             case Place():
                 able = [each.number for each in self._mine if each.state == "running"]
-                return [*self._relay.place(message, [] if self._leaves else able)]
+                return [*self._relay.place(message, [] if self._end.why else able)]
             case EndPlacement(placement=placement):
                 return [*self._relay.end(placement)]
             case Scheduled(request=request, outcome=outcome):
@@ -298,6 +289,7 @@ class AgentState:
             epoch=self._prepare.epoch,
             shift_ns=message.run_start_ns - start_ns,
             max_series=self._prepare.max_series,
+            name=self.hello.name,
         )
         actions: list[Action] = [
             Say("info", "the load begins"),
@@ -322,9 +314,9 @@ class AgentState:
             case AbortLoad():
                 return self._abort(now)
             case Drain():
-                if self._leaves:
+                if self._end.why:
                     return []
-                return [Say("info", "leaving on request"), *self._stop(_ASKED)]
+                return [Say("info", "leaving on request"), *self._stop(ASKED)]
             case Release():
                 return self._release()
             case _:
@@ -410,7 +402,7 @@ class AgentState:
     def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
         actions: list[Action] = [*self._watch.located(worker, place)]
         if self.phase == "preparing" and worker.place:
-            self._note("warning", f"a worker waits at {worker.place}")
+            self._end.warn(f"a worker waits at {worker.place}")
         return actions
 
     def _watch_workers(self, now: float) -> list[Action]:
@@ -419,7 +411,7 @@ class AgentState:
         if self.phase != "running":
             return []
         actions: list[Action] = [*self._watch.watch(now, self._started_at)]
-        if self._aborted_at is not None and now - self._aborted_at > self.limits.abort_s:
+        if self._end.aborted_at is not None and now - self._end.aborted_at > self.limits.abort_s:
             actions += self._watch.kill_all()
         return actions
 
@@ -427,21 +419,21 @@ class AgentState:
 
     def _stop(self, why: str) -> list[Action]:
         """The load of this host ends before that of the others."""
-        self._leaves = why
-        self._note("warning", f"the load of this host stops: {why}")
+        self._end.why = why
+        self._end.warn(f"the load of this host stops: {why}")
         return self._send_all(StopLoad())
 
     def _abort(self, now: float) -> list[Action]:
-        if self._aborted_at is not None:
+        if self._end.aborted_at is not None:
             return []
-        self._aborted_at = now
+        self._end.aborted_at = now
         return self._send_all(AbortLoad())
 
     def _release(self) -> list[Action]:
         """Nothing will be placed here any more: the workers' last frames may come."""
-        if self._released:
+        if self._end.is_released:
             return []
-        self._released = True
+        self._end.is_released = True
         return self._send_all(Release())
 
     def _leave_asked(self, now: float) -> list[Action]:
@@ -450,17 +442,17 @@ class AgentState:
             told = Tell(AgentFailed(message=reason))
             return [told, *self._finish(reason, "interrupted")]
         if self.phase == "running":
-            if self._leaves != _SIGNAL:
-                return [Say("info", "leaving; once more to leave at once"), *self._stop(_SIGNAL)]
+            if self._end.why != SIGNAL:
+                return [Say("info", "leaving; once more to leave at once"), *self._stop(SIGNAL)]
             return self._abort(now)
-        if self._done_at is not None:
-            return self._farewell()
+        if self._end.done_at is not None:
+            return self._take_leave()
         reason = "it was stopped by a signal before everything was delivered"
         return self._finish(reason, "interrupted")
 
     def _refuse(self, reason: str, user_error: bool) -> list[Action]:
         """This host cannot take part, and the load has not begun."""
-        told = AgentFailed(message=visible(reason, 1500), user_error=user_error)
+        told = AgentFailed(message=visible(reason, MAX_SENTENCE), user_error=user_error)
         ending: Ending = "refused" if user_error else "failed"
         return [Tell(told), *self._finish(reason, ending)]
 
@@ -476,45 +468,31 @@ class AgentState:
             if self._merger.is_over and not self._watch.alive:
                 self.phase = "over"
         if self.line.is_up:
-            actions += [Tell(note) for note in self._notes]
-            self._notes.clear()
+            actions += [Tell(note) for note in self._end.notes]
+            self._end.notes.clear()
             actions += [Tell(AgentFrame(frame=frame)) for frame in self.outbox.due()]
-        if self.phase == "over" and self._done_at is None and not self.outbox and self.line.is_up:
-            self._done_at = now
-            ended = [worker for worker in self._mine if worker.state == "done"]
-            refused_all = bool(ended) and all(worker.refused_all for worker in ended)
-            actions.append(Tell(AgentDone(no_session_passed_init=refused_all)))
-        if self._done_at is not None and now - self._done_at > self.limits.farewell_s:
-            actions += self._farewell()
+            if self.phase == "over" and not self.outbox and self._end.done_at is None:
+                self._end.done_at = now
+                actions.append(Tell(self._end.last_word(self._mine)))
+        if self._end.done_at is not None and now - self._end.done_at > self.limits.farewell_s:
+            actions += self._take_leave()
         return actions
 
     def _release_if_idle(self) -> list[Action]:
         alive = self._watch.alive
         if not alive or not all(worker.is_idle for worker in alive):
             return []
-        if self._leaves and not len(self._relay):
+        if self._end.why and not len(self._relay):
             return self._release()
-        if self._told_idle:
+        if self._end.told_idle:
             return []
-        self._told_idle = True
+        self._end.told_idle = True
         return [Tell(WorkerIdle())]
 
-    def _farewell(self) -> list[Action]:
-        if self._delivers:
-            return self._finish("what an earlier agent had measured is delivered", "done")
-        if not self._leaves or self._leaves == _ASKED:
-            return self._finish(self._leaves or "done", "done")
-        ending: Ending = "interrupted" if self._leaves == _SIGNAL else "failed"
-        text = f"left before the end: {self._leaves}; all it measured is delivered"
-        return self._finish(text, ending)
+    def _take_leave(self) -> list[Action]:
+        self.phase = "finished"
+        return [self._end.farewell(delivers=self._delivers)]
 
     def _finish(self, reason: str, ending: Ending = "failed") -> list[Action]:
         self.phase = "finished"
         return [*self._watch.kill_all(), Finish(reason, ending)]
-
-    def _note(self, level: Literal["info", "warning", "error"], text: str) -> None:
-        self._notes.append(AgentNote(level=level, text=visible(text, 1500)))
-
-
-_SIGNAL = "a signal on its host"
-_ASKED = "it was asked to leave"

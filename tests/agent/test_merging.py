@@ -210,6 +210,15 @@ def test_logs_are_kept_up_to_the_bound_and_then_counted():
     assert frame.dropped_logs == 103
 
 
+def test_lines_of_workers_say_on_which_host():
+    host = Host(1, name="big one")
+    host.put(
+        0, 1, logs=[LogLine(0, "output", "worker 0", "hi"), LogLine(0, "info", "buyers-3", "ho")]
+    )
+    (frame,) = host.take()
+    assert [line.source for line in frame.logs] == ["big one worker 0", "buyers-3"]
+
+
 def test_a_worker_that_is_lost_after_everything_was_told_still_ends_the_stream():
     host = Host(2)
     host.fleet.request(0, times=2)
