@@ -24,9 +24,9 @@ from chaperon_engine.client.archive import (
     prune_runs,
     recover,
 )
+from chaperon_engine.client.call import run
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.launching import describe, launch
-from chaperon_engine.client.library import run
 from chaperon_engine.runs.listing import RunSummary
 
 __all__ = [

@@ -1,8 +1,8 @@
 """The run as the coordinator knows it: frames of all workers merged, and everything read from them.
 
-Owns the merging of frames into series, seconds and state, and what is known of lost workers. Must
-not know sockets, processes or the report. Times are seconds since the start of load unless a name
-ends in `_ns`.
+Owns the merging of frames into series and seconds, and what lost workers had counted; what each
+worker said of itself is in `workers`. Must not know sockets, processes or the report. Times are
+seconds since the start of load unless a name ends in `_ns`.
 
     begin(start_ns)                      once, before the first frame
     apply(frame), worker_lost(...)       as they come; apply checks everything
@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from chaperon_engine.metrics.accumulate import SeriesTotals, per_second
 from chaperon_engine.metrics.counters import (
     KIND_HTTP,
@@ -26,7 +24,7 @@ from chaperon_engine.metrics.counters import (
     WorkerCounters,
     beyond,
 )
-from chaperon_engine.metrics.frames import FrameError, WorkerLedger, counts_of
+from chaperon_engine.metrics.frames import FrameError, counts_of
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import (
@@ -36,7 +34,6 @@ from chaperon_engine.metrics.model import (
     CheckCount,
     ExceptionGroup,
     Frame,
-    HealthSample,
     IterationCounts,
     SeriesKey,
     SessionCounts,
@@ -63,37 +60,18 @@ from chaperon_engine.metrics.summary import (
 from chaperon_engine.metrics.table import SeriesTable
 from chaperon_engine.metrics.traffic import MessageFigures, RunMessages
 from chaperon_engine.metrics.window import totals_of
+from chaperon_engine.metrics.workers import (
+    KnownWorker,
+    WorkerFigures,
+    checks_of,
+    exceptions_of,
+    iterations_of,
+    sessions_of,
+)
 
 MAX_AHEAD_S: Final = 3600.0
 """A frame that ends later than this after everything known is refused: each second between would
 get an interval."""
-
-
-class WorkerFigures(msgspec.Struct, frozen=True):
-    """What a worker's last frame says of it."""
-
-    requests_per_s: float = 0.0
-    """Sent, over the frame's own interval."""
-    messages_per_s: float = 0.0
-    """Sent and received over WebSockets, likewise."""
-    active_sessions: int = 0
-    health: HealthSample = msgspec.field(default_factory=HealthSample)
-
-
-class _Worker:
-    """Everything known of one worker."""
-
-    def __init__(self, number: int, max_series: int) -> None:
-        self.ledger = WorkerLedger(number, max_series)
-        self.sessions = SessionCounts()
-        self.iterations = IterationCounts()
-        self.checks: dict[tuple[str, str, str], CheckCount] = {}
-        self.exceptions: dict[tuple[str, str, int], ExceptionGroup] = {}
-        self.folded_keys = 0
-        self.figures = WorkerFigures()
-        self.measured = CounterValues()
-        self.missing_latencies = 0
-        self.is_lost = False
 
 
 class RunAggregate:
@@ -114,7 +92,7 @@ class RunAggregate:
         """Cumulative series by the run's numbers."""
         self.messages = RunMessages(workers)
         """What goes over WebSockets."""
-        self._workers = [_Worker(number, max_series) for number in range(workers)]
+        self._workers = [KnownWorker(number, max_series) for number in range(workers)]
         self._seconds = SecondHistory(workers, warmup_s=warmup_s)
         self._warmup_s = warmup_s
         self._planned_sessions = planned_sessions
@@ -179,7 +157,7 @@ class RunAggregate:
                 number = self.table.of_worker(frame.worker, delta.id)
                 assert number is not None
                 self._add_lost(worker, number, counts_of(delta), second)
-        self._remember(worker, frame)
+        worker.remember(frame)
         length_s = end_s - start_s
         worker.figures = WorkerFigures(
             per_second(sent, length_s),
@@ -195,15 +173,6 @@ class RunAggregate:
         self._totals_of(self.table.number(key.measured)).done_in_window += done
         if key.kind == HTTP:
             self._done_in_window += done
-
-    def _remember(self, worker: _Worker, frame: Frame) -> None:
-        worker.sessions = msgspec.structs.replace(frame.sessions)
-        worker.iterations = msgspec.structs.replace(frame.iterations)
-        worker.folded_keys = frame.folded_keys
-        for check in frame.checks:
-            worker.checks[check.scenario, check.session, check.name] = check
-        for group in frame.exceptions:
-            worker.exceptions[group.type, group.file, group.line] = group
 
     def _totals_of(self, number: int) -> SeriesTotals:
         while len(self.series) < len(self.table.keys):
@@ -237,13 +206,11 @@ class RunAggregate:
                 number = self.table.number(SeriesKey(kind=HTTP, name=OTHER, phase=phase))
             self._add_lost(lost, number, missing, second)
         self._seconds.end_worker(worker)
-        lost.sessions.interrupted += lost.sessions.active
-        lost.iterations.interrupted += lost.iterations.running
-        lost.figures = WorkerFigures()
-        return self.worker_summary(worker)
+        lost.interrupt()
+        return lost.summary()
 
     def _add_lost(
-        self, worker: _Worker, number: int, missing: CounterValues, second: Second
+        self, worker: KnownWorker, number: int, missing: CounterValues, second: Second
     ) -> None:
         """Requests of which nothing is known but that they were counted."""
         totals = self._totals_of(number)
@@ -342,30 +309,14 @@ class RunAggregate:
     @property
     def sessions(self) -> SessionCounts:
         """Over all workers."""
-        counts = SessionCounts(
-            *(
-                sum(counts)
-                for counts in zip(
-                    *(msgspec.structs.astuple(worker.sessions) for worker in self._workers),
-                    strict=True,
-                )
-            )
-        )
+        counts = sessions_of(self._workers)
         counts.planned = max(counts.planned, self._planned_sessions)
         return counts
 
     @property
     def iterations(self) -> IterationCounts:
         """Over all workers."""
-        return IterationCounts(
-            *(
-                sum(counts)
-                for counts in zip(
-                    *(msgspec.structs.astuple(worker.iterations) for worker in self._workers),
-                    strict=True,
-                )
-            )
-        )
+        return iterations_of(self._workers)
 
     @property
     def health(self) -> HealthView:
@@ -431,29 +382,11 @@ class RunAggregate:
 
     def checks(self) -> list[CheckCount]:
         """All checks over all workers, by scenario, session and name."""
-        merged: dict[tuple[str, str, str], CheckCount] = {}
-        for worker in self._workers:
-            for place, check in worker.checks.items():
-                found = merged.get(place)
-                if found is None:
-                    merged[place] = msgspec.structs.replace(check)
-                else:
-                    found.passed += check.passed
-                    found.failed += check.failed
-                    found.reason = found.reason or check.reason
-        return [merged[place] for place in sorted(merged)]
+        return checks_of(self._workers)
 
     def exceptions(self) -> list[ExceptionGroup]:
         """Exceptions of user code over all workers, the most frequent first."""
-        merged: dict[tuple[str, str, int], ExceptionGroup] = {}
-        for worker in self._workers:
-            for place, group in worker.exceptions.items():
-                found = merged.get(place)
-                if found is None:
-                    merged[place] = msgspec.structs.replace(group)
-                else:
-                    found.count += group.count
-        return sorted(merged.values(), key=lambda group: (-group.count, group.file, group.line))
+        return exceptions_of(self._workers)
 
     def window(self, start_s: int, end_s: int) -> WindowSummary | None:
         """Totals and percentiles of a window of closed seconds, without rows (`window_summary`
@@ -492,16 +425,7 @@ class RunAggregate:
 
     def worker_summary(self, worker: int) -> WorkerSummary:
         """The report's figures of one worker."""
-        found = self._workers[worker]
-        counts = found.measured
-        return WorkerSummary(
-            worker=worker,
-            sent=counts.sent,
-            ok=counts.ok,
-            failed=counts.failed,
-            in_flight=counts.in_flight,
-            missing_latencies=found.missing_latencies,
-        )
+        return self._workers[worker].summary()
 
     def health_summary(self) -> ReportHealth:
         """The report's verdict."""

@@ -20,9 +20,9 @@ from chaperon_engine.client.archive import (
     list_runs,
     load_report,
 )
+from chaperon_engine.client.call import run
 from chaperon_engine.client.describing import describe
 from chaperon_engine.client.launching import _start_engine, launch
-from chaperon_engine.client.library import run
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot, View
