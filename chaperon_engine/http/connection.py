@@ -3,9 +3,10 @@
 Owns the life of an exchange from the write of its first byte to its record in the series. Must not
 know sessions, cookies, redirects, how connections are opened, or how a reply is parsed.
 
-A request mostly gets a reply that it has had before, byte for byte or but for its body. Such a
-reply needs no parser: the parser said of the same head where a reply with it ends. It is completed
-in `data_received` itself. All others go through the connection's `Assembly`.
+A request mostly gets a reply that it has had before, byte for byte, or but for its body, or for the
+values of fields that mean nothing here. Such a reply needs no parser: the parser said of a head
+like it where a reply ends. It is completed in `data_received` itself. All others go through the
+connection's `Assembly`.
 
 Callables are read from their slots into locals before they are called: CPython 3.11 specializes the
 attribute then, and not when it looks like a method.
@@ -163,9 +164,12 @@ class Connection(Link):
         elif len(data) == usual.size and data.startswith(usual.head):
             response.content = data[len(usual.head) :]
         else:
-            self.first_byte_ns = now_ns()
-            self._assemble(data, is_first=True)
-            return
+            alike = self._alike(data, response)
+            if alike is None:
+                self.first_byte_ns = now_ns()
+                self._assemble(data, is_first=True)
+                return
+            usual = alike
         end_ns = now_ns()
         # The same steps as in `_complete`. What has a usual reply has plain rules and no upload.
         response.head = usual.head
@@ -201,6 +205,39 @@ class Connection(Link):
         self.worker.forget(self)
 
     # How an exchange goes on.
+
+    def _alike(self, data: bytes, response: Response) -> UsualReply | None:
+        """A reply in one piece whose head has a known shape: from now on the usual one."""
+        rules = self._rules
+        if not rules.is_plain or self.uploading:
+            return None
+        for shape in self.target.shapes:
+            match = shape.match
+            found = match(data)
+            if found is not None:
+                end = found.end()
+                length = len(data) - end
+                if (
+                    length != int(found[1])
+                    or length > rules.max_body_bytes
+                    or end > rules.max_header_bytes
+                ):
+                    return None
+                response.content = content = data[end:]
+                usual = UsualReply(data[:end], content, data, shape.facts)
+                response.request.usual = usual
+                return usual
+        return None
+
+    def _learn(self, response: Response) -> None:
+        """A complete reply to a plain request: the next ones may be like it."""
+        assembly = self._assembly
+        head, facts = assembly.head, assembly.facts
+        if assembly.is_known:
+            body = assembly.body
+            response.request.usual = UsualReply(head, body, head + body, facts)
+        else:
+            self.target.learn(head, facts)
 
     def _assemble(self, data: bytes, is_first: bool = False) -> None:
         """A reply, or a part of one, for the parser."""
@@ -291,13 +328,8 @@ class Connection(Link):
             self.drop()
         else:
             self.reused = True
-            if (
-                assembly.is_known
-                and rules.is_plain
-                and assembly.is_repeatable
-                and response.request.body is None
-            ):
-                response.request.usual = UsualReply(assembly.head, assembly.body, facts)
+            if rules.is_plain and assembly.is_repeatable and response.request.body is None:
+                self._learn(response)
             assembly.reset(after_head=rules.is_head)
             self.pool.release(self)
 

@@ -47,11 +47,12 @@ def read_facts(head: bytes) -> HeadFacts | None:
     connection = b""
     for rest in lower.split(_CONNECTION)[1:]:
         connection += rest.partition(b"\r\n")[0] + b","
+    # `find`, because `in` first takes the bytes for a number, and drops the error of that.
     if head.startswith(b"HTTP/1.0"):
-        keeps_alive = b"keep-alive" in connection
+        keeps_alive = connection.find(b"keep-alive") >= 0
     else:
-        keeps_alive = b"close" not in connection
-    is_special = status in REDIRECTS or _SET_COOKIE in lower
+        keeps_alive = connection.find(b"close") < 0
+    is_special = status in REDIRECTS or lower.find(_SET_COOKIE) >= 0
     # The status line and the empty line are none.
     return HeadFacts(status, head.count(b"\r\n") - 2, keeps_alive, is_special)
 

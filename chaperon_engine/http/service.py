@@ -10,6 +10,7 @@ from chaperon_engine.http.headers import HeadFacts
 from chaperon_engine.http.pool import Pool
 from chaperon_engine.http.request import IDEMPOTENT, Prepared, prepare
 from chaperon_engine.http.rules import Rules
+from chaperon_engine.http.usual import HeadShape, shape_of
 from chaperon_engine.metrics.model import SeriesKey
 from chaperon_engine.net.endpoint import Endpoint
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _MAX_METHODS = 16
 _MAX_PREPARED = 2048
 _MAX_FACTS = 64
+_MAX_SHAPES = 8
+_MAX_LEARNED = 64
+"""Shapes are compiled, which takes a part of a millisecond: not again and again."""
 
 
 class Target(Endpoint):
@@ -34,6 +38,9 @@ class Target(Endpoint):
         self.sink = ReplySink()
         self.facts: dict[bytes, HeadFacts] = {}
         """Heads of replies that passed all checks; most of a load test are among a few."""
+        self.shapes: tuple[HeadShape, ...] = ()
+        """What heads of replies look like, the newest first."""
+        self._to_learn = _MAX_LEARNED
         self._rules: dict[str, Rules] = {}
         worker.tighten(min(service.timeout_s, service.first_byte_timeout_s))
 
@@ -55,6 +62,14 @@ class Target(Endpoint):
         if len(self.facts) >= _MAX_FACTS:
             self.facts.clear()
         self.facts[head] = facts
+
+    def learn(self, head: bytes, facts: HeadFacts) -> None:
+        """A head of a complete reply, not like those before: others may be like this one."""
+        if self._to_learn and not any(shape.match(head) for shape in self.shapes):
+            self._to_learn -= 1
+            shape = shape_of(head, facts)
+            if shape is not None:
+                self.shapes = (shape, *self.shapes[: _MAX_SHAPES - 1])
 
     def rules(self, method: str) -> Rules:
         """Rules of a call that asks for nothing special."""

@@ -132,13 +132,13 @@ def test_a_refused_reply_leaves_nothing_behind_for_other_connections(line: Line)
     assert future.result().body == b"hi"
 
 
-def test_a_head_becomes_the_usual_one_when_it_has_come_before(line: Line) -> None:
+def test_a_head_without_a_shape_becomes_the_usual_one_when_it_has_come_before(line: Line) -> None:
     connection = line.connect()
     before = line.prepared.usual
 
     def reply(field: bytes) -> Response:
         future = line.send(connection)
-        connection.data_received(HEAD[:-2] + b"X-Id: " + field + b"\r\n\r\nhi")
+        connection.data_received(HEAD[:-2] + b"X-Empty:\r\nX-Id: " + field + b"\r\n\r\nhi")
         response = future.result()
         assert (response.body, response.headers["x-id"]) == (b"hi", field.decode())
         assert response.first_byte_ns == response.end_ns
