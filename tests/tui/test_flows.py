@@ -379,19 +379,26 @@ async def test_former_runs_open_recover_and_are_removed_after_a_question(tmp_pat
 
 
 async def test_keys_that_come_before_the_fields_start_nothing(tmp_path, monkeypatch):
+    known, pressed = asyncio.Event(), asyncio.Event()
+    describe, action_try = FakeEngine.describe, launch_module.LaunchScreen.action_try
+
+    async def slowly(engine: FakeEngine, request: LaunchRequest, *, timeout_s: float = 15) -> Plan:
+        await known.wait()
+        return await describe(engine, request)
+
+    def last_key(screen: launch_module.LaunchScreen) -> None:
+        action_try(screen)
+        pressed.set()
+
+    # Before the app starts: the menu asks, too.
+    monkeypatch.setattr(FakeEngine, "describe", slowly)
+    monkeypatch.setattr(launch_module.LaunchScreen, "action_try", last_key)
     async with driving(tmp_path) as driver:
-        known = asyncio.Event()
-        describe = driver.engine.describe
-
-        async def slowly(request: LaunchRequest, *, timeout_s: float = 15) -> Plan:
-            await known.wait()
-            return await describe(request)
-
-        monkeypatch.setattr(driver.engine, "describe", slowly)
         await driver.until_text("◆")
         await driver.press("enter")
         await driver.until_screen("LaunchScreen")
         await driver.press("enter", "f5", "ctrl+t")
+        await driver.until(pressed.is_set)
         known.set()
         await driver.until(lambda: isinstance(driver.app.screen.focused, Input))
         assert type(driver.app.screen).__name__ == "LaunchScreen"
