@@ -212,6 +212,13 @@ class AbortRun(Message, frozen=True, kw_only=True):
     """Cancel what is in flight, still a report."""
 
 
+class DrainMember(Message, frozen=True, kw_only=True):
+    """Have one member leave: it starts no further iteration, ends within the grace period and
+    sends what it measured; the run goes on with the others."""
+
+    member: int
+
+
 class GetSeries(Message, frozen=True, kw_only=True):
     """Answered by SeriesReply."""
 
@@ -280,5 +287,5 @@ class Refused(Message, frozen=True, kw_only=True):
     """A person's input is the cause, not the engine."""
 
 
-FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
+FromClient = Hello | Subscribe | StopRun | AbortRun | DrainMember | GetSeries | GetWindow
 FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused
