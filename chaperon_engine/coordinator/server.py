@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from chaperon_engine.coordinator.viewer import RunView, Viewer, ViewerRole, Wire
+from chaperon_engine.coordinator.viewer import HELLO_TIMEOUT_S, RunView, Viewer, ViewerRole, Wire
 from chaperon_engine.coordinator.wires import LinkWire, UnixWire
 from chaperon_engine.protocol.lease import Leases
 from chaperon_engine.protocol.messages import Gathering, Hello, Refused, Welcome
@@ -68,7 +68,7 @@ class ClientServer:
         elif remote >= MAX_REMOTE:
             reason = f"{remote} viewers on other machines watch this run, and it takes no more"
         if reason:
-            link.close(Refused(reason=reason, user_error=False))
+            _refuse(link, reason)
             return
         role: ViewerRole = "operator" if link.role == "operator" else "observer"
         host = link.address.rpartition(":")[0]
@@ -168,6 +168,16 @@ class ClientServer:
         known = self._gathering if viewer.role == "owner" else self._gathering_elsewhere
         if known is not None:
             viewer.send(known)
+
+
+def _refuse(link: ViewerLink, reason: str) -> None:
+    """Say so once it has spoken: on these connections the client does so first."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(HELLO_TIMEOUT_S, link.abort, "it said no hello")
+    link.begin(
+        lambda message: link.close(Refused(reason=reason, user_error=False)),
+        lambda reason: timer.cancel(),
+    )
 
 
 def _remove(path: Path) -> None:

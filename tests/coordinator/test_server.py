@@ -233,9 +233,7 @@ async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_a
     house.server.answer_all(WELCOME)
     await house.viewer(HELLO, Subscribe(rate_hz=1000.0))
     await house.viewer(HELLO, Subscribe(rate_hz=1.0))
-    await house.until(
-        lambda: [c.looks for c in house.server._viewers.values()] == [True, True]
-    )
+    await house.until(lambda: [c.looks for c in house.server._viewers.values()] == [True, True])
     for _ in range(100):
         house.now += 0.02
         house.server.publish()
