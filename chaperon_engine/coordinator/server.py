@@ -12,7 +12,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from chaperon_engine.coordinator.viewer import HELLO_TIMEOUT_S, RunView, Viewer, ViewerRole, Wire
+from chaperon_engine.coordinator.viewer import (
+    HELLO_TIMEOUT_S,
+    Allowance,
+    RunView,
+    Viewer,
+    ViewerRole,
+    Wire,
+)
 from chaperon_engine.coordinator.wires import LinkWire, UnixWire
 from chaperon_engine.protocol.lease import Leases
 from chaperon_engine.protocol.messages import Gathering, Hello, Refused, Welcome
@@ -42,6 +49,8 @@ class ClientServer:
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._is_over = False
+        # The run's messages wait while its journal is read.
+        self._reads_elsewhere = Allowance(burst=4.0, per_s=0.5, left=4.0)
 
     @property
     def viewers(self) -> int:
@@ -149,6 +158,10 @@ class ClientServer:
             self._tell_answer(viewer, self._answer)
         elif self._gathering is not None:
             self._tell_gathering(viewer)
+
+    def may_read(self, viewer: Viewer) -> bool:
+        """See `viewer.Host`: viewers elsewhere share what they may have read."""
+        return viewer.role == "owner" or self._reads_elsewhere.takes(1.0, self._now())
 
     def _add(self, wire: Wire, role: ViewerRole, by: str) -> Viewer:
         self._numbers += 1

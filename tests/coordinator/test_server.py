@@ -76,7 +76,8 @@ class FakeRun:
     def series_detail(self, series: int) -> SeriesDetail | None:
         return None
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+    def window_summary(self, start_s: int, end_s: int, *, with_rows: bool) -> WindowSummary | None:
+        assert with_rows
         return None
 
     def stop(self, by: str) -> None:

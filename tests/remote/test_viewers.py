@@ -71,6 +71,7 @@ class Run:
         self.state = "running"
         self.payload = ""
         self.looks = 0
+        self.reads = 0
 
     def second(self) -> None:
         number = len(self.intervals)
@@ -102,7 +103,8 @@ class Run:
     def series_detail(self, series: int) -> SeriesDetail | None:
         return None
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+    def window_summary(self, start_s: int, end_s: int, *, with_rows: bool) -> WindowSummary | None:
+        self.reads += with_rows
         return WindowSummary(
             start_s=start_s, end_s=end_s, totals=Totals(), latency=Percentiles(), rows=[]
         )
@@ -497,6 +499,15 @@ async def test_a_viewer_that_asks_too_much_loses_its_connection(
     await raw.is_hung_up_on()
     assert raw.heard.qsize() < 400
     await until(lambda: engine.server.viewers == 1)
+
+
+async def test_viewers_elsewhere_share_what_may_be_read_of_the_journal(engine: Engine) -> None:
+    engine.server._reads_elsewhere = Allowance(burst=4.0, per_s=0.0, left=4.0)
+    for _ in range(2):
+        async with await engine.attach() as client:
+            for _ in range(4):
+                assert await client.window(0, 1) is not None
+    assert engine.run.reads == 4
 
 
 def test_questions_are_allowed_again_as_time_passes() -> None:
