@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chaperon_engine.actions import Actionable, HttpAction, WebSocketAction
     from chaperon_engine.cli.quick import url_request
     from chaperon_engine.client import (
+        Outage,
         RunClient,
         RunSummary,
         attach,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         QueueEntry,
         QueueUnavailable,
     )
+    from chaperon_engine.client.remote import attach_remote
     from chaperon_engine.client.trial import TrialEvent, trial
     from chaperon_engine.clock import Clock, SystemClock
     from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service, Tls
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         ServicePlan,
     )
     from chaperon_engine.definition.secrets import Secret
+    from chaperon_engine.engine.address import address_of
     from chaperon_engine.errors import (
         EXIT_BAD_INPUT,
         EXIT_EXPORT_FAILED,
@@ -140,6 +143,10 @@ if TYPE_CHECKING:
         ReportMetric,
         ReportTotals,
     )
+    from chaperon_engine.protocol.messages import Gathering
+    from chaperon_engine.protocol.token import Token
+    from chaperon_engine.remote.dial import Authority
+    from chaperon_engine.remote.tokens import read_token
     from chaperon_engine.runs.report import (
         Report,
         ReportCheck,
@@ -175,17 +182,19 @@ if TYPE_CHECKING:
 _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction WebSocketAction",
     "client": (
-        "RunClient RunSummary attach check_exports delete_run describe discover exit_code "
+        "Outage RunClient RunSummary attach check_exports delete_run describe discover exit_code "
         "export_format export_formats export_report final_report launch list_runs load_report "
         "load_window prune_runs recover run"
     ),
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
+    "client.remote": "attach_remote",
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
     "clock": "Clock SystemClock",
     "definition.model": "LoadTest Population Scenario Service Tls",
     "definition.secrets": "Secret",
     "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
+    "engine.address": "address_of",
     "errors": (
         "EXIT_BAD_INPUT EXIT_EXPORT_FAILED EXIT_INTERRUPTED EXIT_NO_SESSION EXIT_OK "
         "EXIT_THRESHOLDS_FAILED ActionCancelled ActionError BodyCutShort ChaperonError "
@@ -209,6 +218,10 @@ _HOMES: dict[str, str] = {
         "Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
+    "protocol.messages": "Gathering",
+    "protocol.token": "Token",
+    "remote.dial": "Authority",
+    "remote.tokens": "read_token",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
@@ -240,6 +253,7 @@ __all__ = [
     "ActionCancelled",
     "ActionError",
     "Actionable",
+    "Authority",
     "BodyCutShort",
     "ChaperonError",
     "CheckCount",
@@ -268,6 +282,7 @@ __all__ = [
     "FileExporter",
     "FilePart",
     "FirstByteTimeout",
+    "Gathering",
     "GeneratorExhausted",
     "HealthView",
     "HttpAction",
@@ -283,6 +298,7 @@ __all__ = [
     "MessageTimeout",
     "MessageTotals",
     "MissingConfig",
+    "Outage",
     "Percentiles",
     "Plan",
     "PongTimeout",
@@ -327,6 +343,7 @@ __all__ = [
     "TlsError",
     "TlsTimeout",
     "TlsVerificationError",
+    "Token",
     "TooLarge",
     "TotalTimeout",
     "Totals",
@@ -351,7 +368,9 @@ __all__ = [
     "WindowSummary",
     "WorkerRow",
     "__version__",
+    "address_of",
     "attach",
+    "attach_remote",
     "check_exports",
     "count",
     "delete_run",
@@ -369,6 +388,7 @@ __all__ = [
     "load_report",
     "load_window",
     "prune_runs",
+    "read_token",
     "recover",
     "render_summary",
     "run",

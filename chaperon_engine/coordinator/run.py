@@ -25,6 +25,7 @@ from chaperon_engine.coordinator.events import (
     ApplyFrame,
     BeginLoad,
     CannotStart,
+    DrainAsked,
     DropAgent,
     Event,
     FinishRun,
@@ -35,6 +36,7 @@ from chaperon_engine.coordinator.events import (
     KillWorker,
     Limits,
     LocateHang,
+    NoteDrain,
     NoteSteering,
     RefuseRun,
     Say,
@@ -48,9 +50,17 @@ from chaperon_engine.coordinator.events import (
     WorkerIsLost,
 )
 from chaperon_engine.coordinator.keeping import RunKeeper, record_of, terms_of
-from chaperon_engine.coordinator.server import ClientServer, Seen
+from chaperon_engine.coordinator.server import ClientServer
 from chaperon_engine.coordinator.state import RunState
-from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.coordinator.view import (
+    NOBODY_IS_INVITED,
+    Invitation,
+    Invitations,
+    LogMemory,
+    Outcome,
+    make_snapshot,
+)
+from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.crew.crew import Crew, WorkerProcess
 from chaperon_engine.crew.links import WorkerLink
 from chaperon_engine.definition.plan import LaunchRequest
@@ -88,11 +98,9 @@ NOTHING_COUNTED = RunCounters(1, slots=1).worker(0)
 
 @dataclass(frozen=True)
 class Attachment:
-    """What agents need to attach to a run."""
+    """What agents need to attach to a run, and how they and viewers are told of it."""
 
-    join: str
-    """The command that attaches a machine."""
-    token_file: str
+    invitations: Invitations
     launch: LaunchRequest
     """As agents get it: its paths lie within the bundle."""
     bundle: Callable[[], Iterable[ToAgent]]
@@ -152,7 +160,9 @@ class Coordinator:
     def attach(self, attachment: Attachment) -> None:
         """Agents can come from now on."""
         self._attachment = attachment
-        self.say("info", f"attach machines with: {attachment.join}")
+        invitation = attachment.invitations.here
+        self.say("info", f"attach machines with: {invitation.join}")
+        self.say("info", f"watch from other machines with: {invitation.attach}")
 
     def _new_aggregate(self, members: int) -> RunAggregate:
         plan = self.record.plan
@@ -197,14 +207,19 @@ class Coordinator:
 
     def _tell_who_waits(self) -> None:
         if self._attachment is not None:
+            invitations = self._attachment.invitations
             self.server.gather(
-                Gathering(
-                    join=self._attachment.join,
-                    token_file=self._attachment.token_file,
-                    expected=self.launch.expect,
-                    attached=[agent.name for agent in self.state.roster.agents],
-                )
+                self._gathering(invitations.here), self._gathering(invitations.elsewhere)
             )
+
+    def _gathering(self, invitation: Invitation) -> Gathering:
+        return Gathering(
+            join=invitation.join,
+            attach=invitation.attach,
+            token_file=invitation.token_file,
+            expected=self.launch.expect,
+            attached=[agent.name for agent in self.state.roster.agents],
+        )
 
     # events in, actions out
 
@@ -250,6 +265,8 @@ class Coordinator:
                 self.say(level, text)
             case NoteSteering(what, by):
                 self._note(what, by)
+            case NoteDrain(member, by):
+                self._keeper.drained(self._now_s(), member, by)
             case RefuseRun(reason, user_error):
                 self.refusal = action
                 self.server.answer_all(Refused(reason=reason, user_error=user_error))
@@ -373,9 +390,13 @@ class Coordinator:
         self._keeper.worker_lost(worker, note, counters)
 
     def _note(self, what: str, by: str) -> None:
-        at_s = (time.monotonic_ns() - self._start_ns) / 1e9
+        at_s = self._now_s()
         self.aggregate.end_load(max(0.0, at_s))
         self._keeper.steered(at_s, what, by)
+
+    def _now_s(self) -> float:
+        """Seconds since the start of the load; negative just before it."""
+        return (time.monotonic_ns() - self._start_ns) / 1e9
 
     def _disk_refuses(self, sentence: str) -> None:
         if sentence not in self.state.reasons:
@@ -388,7 +409,7 @@ class Coordinator:
         self._say(level, text)
 
     def _log_line(self, level: str, source: str, text: str) -> None:
-        at_s = (time.monotonic_ns() - self._start_ns) / 1e9 if self._start_ns else 0.0
+        at_s = self._now_s() if self._start_ns else 0.0
         self._logs.add(LogLine(max(0.0, at_s), level, source, text))
 
     # the end
@@ -430,7 +451,8 @@ class Coordinator:
     # what viewers see and do (RunView)
 
     def snapshot(self, view: View, seen: Seen) -> Snapshot:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
+        attachment = self._attachment
         return make_snapshot(
             self.record.id,
             self.state,
@@ -441,23 +463,28 @@ class Coordinator:
             view,
             seen,
             time.monotonic(),
+            NOBODY_IS_INVITED if attachment is None else attachment.invitations,
         )
 
     def series_detail(self, series: int) -> SeriesDetail | None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         return self.aggregate.series_detail(series)
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+    def window_summary(self, start_s: int, end_s: int, *, with_rows: bool) -> WindowSummary | None:
         """With rows from the journal; without them when that is too long to be read now."""
-        journal = self._keeper.readable_journal(MAX_READ_BYTES)
+        journal = self._keeper.readable_journal(MAX_READ_BYTES) if with_rows else None
         if journal is None:
             return self.aggregate.window(start_s, end_s)
         return read_window(journal, self.record.plan, start_s, end_s)
 
     def stop(self, by: str) -> None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         self.handle(StopAsked(by))
 
     def abort(self, by: str) -> None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         self.handle(AbortAsked(by))
+
+    def drain(self, member: int, by: str) -> None:
+        """See `viewer.RunView`."""
+        self.handle(DrainAsked(member, by))
