@@ -1,7 +1,7 @@
 """A bad cable between two network namespaces: packets are delayed, reordered, doubled and lost.
 
-`python -m tests.network.cable PID NAME PID NAME SEED` makes an interface NAME in the network of each
-PID and carries packets between them until it is ended. Kernels without a traffic shaper can do it.
+`python cable.py PID NAME PID NAME SEED` makes an interface NAME in the network of each PID and
+carries packets between them until it is ended. It needs no kernel with a traffic shaper.
 """
 
 from __future__ import annotations

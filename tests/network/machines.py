@@ -142,6 +142,16 @@ class Machine:
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    @property
+    def out_of_order(self) -> int:
+        """How many TCP segments came before one that was sent earlier."""
+        names, values = (
+            line.split()
+            for line in self.call("cat", "/proc/net/netstat").splitlines()
+            if line.startswith("TcpExt:")
+        )
+        return int(dict(zip(names, values, strict=True))["TCPOFOQueue"])
+
     def ip(self, *lines: str) -> None:
         """Commands of `ip`."""
         self.call("ip", "-batch", "-", text="".join(f"{line}\n" for line in lines))
@@ -211,18 +221,16 @@ class Network:
         number = 1 + HOSTS.index(host.name)
         self.router.ip(f"link delete {host.name}")
         # It enters the networks of both; here it is one of the router's processes.
+        ends = [str(host.pid), "bad0", str(self.router.pid), host.name]
         cable = Program(
-            [sys.executable, str(CABLE), str(host.pid), "bad0", str(self.router.pid), host.name]
-            + [str(seed)],
+            [sys.executable, str(CABLE), *ends, str(seed)],
             self._folder / f"cable-{host.name}.txt",
             self.router.environment,
         )
         self._cables.append(cable)
         cable.says("^ready$")
         for machine, name, last in ((host, "bad0", 2), (self.router, host.name, 1)):
-            machine.ip(
-                f"address add 10.77.{number}.{last}/24 dev {name}", f"link set {name} up"
-            )
+            machine.ip(f"address add 10.77.{number}.{last}/24 dev {name}", f"link set {name} up")
         host.ip(f"route add default via 10.77.{number}.1")
 
     @property
