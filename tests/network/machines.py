@@ -13,6 +13,7 @@ every request countable.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 WAIT_S = 30.0
 TARGET = "10.99.0.1"
@@ -157,9 +160,15 @@ class Machine:
         self.call("ip", "-batch", "-", text="".join(f"{line}\n" for line in lines))
 
     def close(self) -> None:
-        """Its processes end, and with them its namespaces."""
+        """Its processes end, those that left their sessions too, and with them its namespaces."""
+        network = os.stat(f"/proc/{self.pid}/ns/net")
+        for process in psutil.pids():
+            with contextlib.suppress(OSError):
+                same = os.path.samestat(os.stat(f"/proc/{process}/ns/net"), network)
+                if same and process != self.pid:
+                    os.kill(process, signal.SIGKILL)
         for program in self._programs:
-            program.kill()
+            program.process.wait(timeout=WAIT_S)
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         self._keeper.wait(timeout=WAIT_S)
