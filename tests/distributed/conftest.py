@@ -14,13 +14,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chaperon_engine.agent.journal import AgentRecord, KeptFrame
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.client.launching import _prepare
 from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.metrics.model import Frame
 from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.journal import RecordReader
 from tests.engine.conftest import CountingServer, home, scenario, server
 
 __all__ = ["home", "scenario", "server"]
@@ -171,6 +174,11 @@ class Launched:
     async def begins(self) -> RunClient:
         """Wait for the load."""
         return await self._client
+
+    async def stop(self) -> Snapshot:
+        """What was to be seen has been seen: stop the load, see the run through."""
+        await (await self._client).stop()
+        return await self.last()
 
     async def last(self) -> Snapshot:
         """See the run through."""
@@ -332,3 +340,9 @@ async def rests(server: CountingServer, quiet_s: float = 0.4) -> None:
     while seen != server.requests:
         seen = server.requests
         await asyncio.sleep(quiet_s)
+
+
+def last_kept(journal: Path) -> Frame:
+    """The newest frame in the journal of an agent."""
+    records = RecordReader[AgentRecord](journal, AgentRecord)
+    return [record.frame for record in records if isinstance(record, KeptFrame)][-1]

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chaperon_engine.agent.journal import AgentRecord, KeptFrame
 from chaperon_engine.client.archive import load_report
-from chaperon_engine.runs.journal import RecordReader
+from tests.distributed.conftest import last_kept
 from tests.engine.test_conservation import check_journal, check_sums
 from tests.network.machines import Machine, Network
 from tests.network.running import begin, join
@@ -24,13 +23,9 @@ def kept(machine: Machine) -> int:
     limit = time.monotonic() + 20
     while time.monotonic() < limit:
         [journal] = machine.home.glob("agents/*/journal")
-        frames = [
-            record.frame
-            for record in RecordReader[AgentRecord](journal, AgentRecord)
-            if isinstance(record, KeptFrame)
-        ]
-        if frames[-1].last:
-            return frames[-1].totals.sent
+        frame = last_kept(journal)
+        if frame.last:
+            return frame.totals.sent
         time.sleep(0.05)
     raise AssertionError(f"the load of {machine.name} does not end")
 
