@@ -63,6 +63,24 @@ async def test_a_worker_and_an_agent_that_pause_for_less_than_a_lease_change_not
     assert report.run.reasons == ["stopped on request"]
 
 
+async def test_a_worker_that_does_not_wake_up_is_killed_and_counted_from_its_shared_memory(
+    server: CountingServer, scenario: Write, start: Start
+) -> None:
+    launched = await start(scenario(duration="60s"), workers=0, expect=1)
+    limits = f"{AGENT_LIMITS}, hung_after_s=2, kill_after_s=0.3"
+    agent = await launched.join("a", workers=2, limits=limits)
+    await launched.begins()
+    await grows(server, 100)
+    agent.workers[0].suspend()
+    await agent.says("was lost: it hung")
+    await launched.stop()
+    await agent.end()
+    report = reported(launched)
+    assert report.run.partial
+    assert any("agent a lost worker 1: it hung" in reason for reason in report.run.reasons)
+    assert report.totals.requests == server.requests
+
+
 async def test_a_suspended_coordinator_stops_its_agents_and_gets_everything_when_it_wakes_up(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaperon_engine.client.archive import load_report, recover
@@ -18,15 +19,7 @@ from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.protocol.wire import WIRE_VERSION
 from chaperon_engine.runs.report import Report
 from chaperon_engine.version import __version__
-from tests.distributed.conftest import (
-    AGENT_LIMITS,
-    Agent,
-    Launched,
-    Proxy,
-    Start,
-    grows,
-    rests,
-)
+from tests.distributed.conftest import Agent, Launched, Proxy, Start, grows, rests
 from tests.engine.conftest import CountingServer, snapshots_until
 from tests.engine.test_conservation import check_journal, check_sums
 
@@ -136,25 +129,20 @@ async def test_a_lost_agent_fails_the_run_when_it_was_told_so(
     assert any("was told to fail" in reason for reason in last.reasons)
 
 
-async def test_workers_that_die_or_hang_on_an_agents_host_are_counted_from_their_shared_memory(
+async def test_a_worker_killed_on_an_agents_host_is_counted_from_its_shared_memory(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:
-    launched = await start(scenario(duration="4s"), expect=1)
-    limits = f"{AGENT_LIMITS}, hung_after_s=2, kill_after_s=0.5"
-    agent = await launched.join("a", workers=3, limits=limits)
+    launched = await start(scenario(duration="2s"), expect=1)
+    agent = await launched.join("a", workers=2)
     await launched.begins()
     await grows(server, 300)
-    killed, suspended, _ = agent.workers
-    killed.kill()
-    suspended.suspend()
+    worker = psutil.Process(agent.pid).children()[0]
+    worker.kill()
     await launched.last()
     await agent.end()
     report = reported(launched)
     assert report.run.partial
-    notes = [reason for reason in report.run.reasons if "agent a lost worker" in reason]
-    assert len(notes) == 2
-    assert any("killed by signal 9" in note for note in notes)
-    assert any("it hung" in note for note in notes)
+    assert any("agent a lost worker" in reason for reason in report.run.reasons)
     assert abs(server.requests - report.totals.requests) <= 1
 
 
