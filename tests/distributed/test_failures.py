@@ -77,7 +77,7 @@ async def test_a_worker_that_does_not_wake_up_is_killed_and_counted_from_its_sha
     await agent.end()
     report = reported(launched)
     assert report.run.partial
-    assert any("agent a lost worker 1: it hung" in reason for reason in report.run.reasons)
+    assert any("agent a lost worker 0: it hung" in reason for reason in report.run.reasons)
     assert report.totals.requests == server.requests
 
 
