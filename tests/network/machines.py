@@ -1,7 +1,8 @@
 """Machines on one machine: network namespaces with host names of their own, cables, a router.
 
 A namespace here has no name and lives as long as a process in it: the keeper, which ends when its
-standard input is closed. So nothing of it stays, also when the tests themselves are killed.
+standard input is closed, and what runs on the machine, which ends with the tests. So nothing of it
+stays, also when the tests themselves are killed.
 
     coordinator 10.77.1.2 ─┐            ┌─ 10.88.1.2
            left 10.77.2.2 ─┼─ router    ├─ 10.88.2.2 ── target 10.99.0.1
@@ -44,7 +45,7 @@ def missing() -> str:
     if shutil.which("ip") is None and not os.environ.get("CI"):
         return "ip (iproute2) is not installed"
     commands = (
-        ["unshare", "--net", "--uts", "true"],
+        ["unshare", "--net", "--uts", "setpriv", "--pdeathsig", "KILL", "--", "true"],
         ["unshare", "--net", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"],
         ["unshare", "--net", "ip", "link", "add", "one", "type", "veth", "peer", "name", "two"],
     )
@@ -126,8 +127,9 @@ class Machine:
         return {**os.environ, "CHAPERON_HOME": str(self.home), "PATH": path, "COLUMNS": "200"}
 
     def inside(self, *words: str) -> list[str]:
-        """The command that runs these words on this machine."""
-        return ["nsenter", f"--target={self.pid}", "--net", "--uts", "--", *words]
+        """The command that runs these words on this machine, no longer than the tests live."""
+        dying = ["setpriv", "--pdeathsig", "KILL", "--"]
+        return [*dying, "nsenter", f"--target={self.pid}", "--net", "--uts", "--", *words]
 
     def start(self, *words: str, name: str) -> Program:
         """A program that is ended with the machine; `name` of the file of its output."""
