@@ -153,17 +153,20 @@ async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) 
     await client.subscribe(View(limit=0), rate_hz=rate_hz)
     last: Snapshot | None = None
     next_line = 0.0
-    async for last in interrupts.watched(client):
-        for line in shown_logs(last.logs):
-            terminal.write(line)
-        if not terminal.is_terminal and last.elapsed_s < _FIRST_LINE_S:
-            continue
-        # At the start and the end snapshots come whenever the state changes.
-        if last.state != "finished" and time.monotonic() >= next_line:
-            next_line = time.monotonic() + 0.9 / rate_hz
-            style: Style = "" if last.health.verdict == "good" else "yellow"
-            terminal.live(live_line(last), style)
-    terminal.clear_live()
+    try:
+        async for last in interrupts.watched(client):
+            for line in shown_logs(last.logs):
+                terminal.write(line)
+            if not terminal.is_terminal and last.elapsed_s < _FIRST_LINE_S:
+                continue
+            # At the start and the end snapshots come whenever the state changes.
+            if last.state != "finished" and time.monotonic() >= next_line:
+                next_line = time.monotonic() + 0.9 / rate_hz
+                style: Style = "" if last.health.verdict == "good" else "yellow"
+                terminal.live(live_line(last), style)
+    finally:
+        # What follows, an error too, begins a line of its own.
+        terminal.clear_live()
     if last is None or last.state != "finished":
         raise EngineError(f"the engine of {client.run_id} ended without a report")
     return last

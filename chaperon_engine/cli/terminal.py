@@ -52,4 +52,5 @@ class Terminal:
         """Take the live line away."""
         if self._live:
             self._stream.write("\r\x1b[K")
+            self._stream.flush()
             self._live = False

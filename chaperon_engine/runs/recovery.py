@@ -217,10 +217,10 @@ class _Replay:
                 for number in open_ends
                 if (frame := self.last.get(number)) is not None
             )
-            reasons.append(
-                f"the fate of {in_flight} requests in flight then, and all that was sent since, "
-                "is unknown"
-            )
+            what = "all that was sent since"
+            if in_flight:
+                what = f"the fate of {in_flight} requests in flight then, and {what},"
+            reasons.append(f"{what} is unknown")
         if torn_bytes:
             reasons.append(f"the last {torn_bytes} bytes of the journal are unreadable")
         if self.problem:

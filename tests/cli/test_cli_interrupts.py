@@ -71,3 +71,23 @@ async def test_an_engine_that_ends_without_a_last_snapshot_is_told() -> None:
     client = cast(RunClient, engine)
     with pytest.raises(EngineError, match="ended without a report"):
         await follow(client, terminal, Interrupts(terminal))
+
+
+async def test_what_is_said_of_a_killed_engine_does_not_stand_in_the_live_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Killed(MuteEngine):
+        async def snapshots(self) -> AsyncIterator[Snapshot]:
+            terminal.live("running")
+            for nothing in list[Snapshot]():
+                yield nothing
+            raise EngineError("gone")
+
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal(stream)
+    client = cast(RunClient, Killed())
+    with pytest.raises(EngineError, match="gone"):
+        await follow(client, terminal, Interrupts(terminal))
+    assert stream.getvalue() == "\rrunning\x1b[K\r\x1b[K"

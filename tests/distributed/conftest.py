@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from chaperon_engine.agent.journal import AgentRecord, KeptFrame
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.client.launching import _prepare
 from chaperon_engine.definition.plan import LaunchRequest
+from chaperon_engine.metrics.model import Frame
 from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.journal import RecordReader
 from tests.engine.conftest import CountingServer, home, scenario, server
 
 __all__ = ["home", "scenario", "server"]
@@ -31,6 +36,7 @@ ENGINE = """
 import sys
 from chaperon_engine.coordinator.events import Limits
 from chaperon_engine.engine.process import main
+{setup}
 sys.exit(main(sys.argv[1:], limits=Limits({limits})))
 """
 AGENT = """
@@ -39,6 +45,7 @@ from chaperon_engine.agent.events import AgentLimits
 from chaperon_engine.agent.process import Joining, join
 from chaperon_engine.remote.dial import Pin
 from chaperon_engine.remote.tokens import read_token
+{setup}
 host, port, run, pin, token, name, workers = sys.argv[1:]
 sys.exit(join(
     Joining(host=host, port=int(port), run_id=run, trust=Pin.parse(pin), token=read_token(token),
@@ -68,8 +75,32 @@ class Agent:
             await self._reading
         return status
 
+    async def says(self, text: str) -> None:
+        """Wait until it has said this."""
+        async with asyncio.timeout(20):
+            while text not in self.said:
+                assert not self._reading.done(), self.said
+                await asyncio.sleep(0.02)
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """Its workers."""
+        return psutil.Process(self.pid).children()
+
+    def signal_host(self, number: signal.Signals) -> None:
+        """To all processes of its host."""
+        signal_all(self.pid, number)
+
+
+def signal_all(pid: int, number: signal.Signals) -> None:
+    """To a process and those that it has started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            each.send_signal(number)
 
 
 class Launched:
@@ -121,14 +152,16 @@ class Launched:
 
     async def join(
         self, name: str, *, workers: int = 1, limits: str = AGENT_LIMITS, port: int | None = None,
-        home: Path | None = None,
+        home: Path | None = None, setup: str = "",
     ) -> Agent:  # fmt: skip
-        """Start an agent; `port` of a proxy, `home` of another machine."""
+        """Start an agent; `port` of a proxy, `home` of another machine; `setup`: Python code that
+        it runs first."""
         words = await self.line()
         host, _, real_port = words[3].rpartition(":")
         options = dict(zip(words[4::2], words[5::2], strict=True))
+        code = AGENT.format(limits=limits, setup=setup)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", AGENT.format(limits=limits), host, str(port or real_port),
+            sys.executable, "-c", code, host, str(port or real_port),
             options["--run"], options["--pin"], options["--token-file"], name, str(workers),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env=child_environment() | ({"CHAPERON_HOME": str(home)} if home else {}),
@@ -146,6 +179,11 @@ class Launched:
         """Wait for the load."""
         return await self._client
 
+    async def stop(self) -> Snapshot:
+        """What was to be seen has been seen: stop the load, see the run through."""
+        await (await self._client).stop()
+        return await self.last()
+
     async def last(self) -> Snapshot:
         """See the run through."""
         client = await self._client
@@ -162,6 +200,7 @@ class Launched:
             await (await self._client).close()
         for process in [self.engine, *(agent.process for agent in self.agents)]:
             if process.returncode is None:
+                signal_all(process.pid, signal.SIGCONT)
                 process.kill()
                 await process.wait()
 
@@ -174,16 +213,19 @@ async def start() -> AsyncIterator[Start]:
     """Starts runs that wait for agents."""
     started: list[Launched] = []
 
-    async def start_run(file: Path, *, limits: str = LIMITS, **keywords: object) -> Launched:
+    async def start_run(
+        file: Path, *, limits: str = LIMITS, setup: str = "", **keywords: object
+    ) -> Launched:
         settings: dict[str, object] = {
             "workers": 1, "pin": False, "seed": 1, "listen": "127.0.0.1:0", "expect": 2,
             "start_timeout_s": 20.0, **keywords,
         }  # fmt: skip
         request = LaunchRequest(file=str(file), **settings)  # type: ignore[arg-type]
         directory = _prepare(request, await describe(request))
+        code = ENGINE.format(limits=limits, setup=setup)
         with directory.log.open("ab") as log:
             engine = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", ENGINE.format(limits=limits), str(directory.path),
+                sys.executable, "-c", code, str(directory.path),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, env=child_environment(),
             )  # fmt: skip
@@ -196,10 +238,11 @@ async def start() -> AsyncIterator[Start]:
 
 
 class Proxy:
-    """Passes TCP on, until it is told to keep everything, or to cut it."""
+    """Passes TCP on, until it is told to keep everything, to spoil it, or to cut it."""
 
     def __init__(self, port: int):
         self._target = port
+        self._chance: random.Random | None = None
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -215,6 +258,13 @@ class Proxy:
 
     def thaw(self) -> None:
         self._open.set()
+
+    def spoil(self, seed: int) -> None:
+        """From now on all comes in small pieces, late, and some connections end in the middle."""
+        self._chance = random.Random(seed)
+
+    def heal(self) -> None:
+        self._chance = None
 
     def cut(self) -> None:
         """All connections end."""
@@ -245,6 +295,14 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             await self._open.wait()
+            while (chance := self._chance) is not None and data:
+                piece, data = data[: (size := chance.randint(1, 400))], data[size:]
+                await asyncio.sleep(chance.uniform(0, 0.02))
+                if chance.random() < 0.02:
+                    writer.write(piece[: len(piece) // 2])
+                    raise ConnectionResetError
+                writer.write(piece)
+                await writer.drain()
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
@@ -286,3 +344,9 @@ async def rests(server: CountingServer, quiet_s: float = 0.4) -> None:
     while seen != server.requests:
         seen = server.requests
         await asyncio.sleep(quiet_s)
+
+
+def last_kept(journal: Path) -> Frame:
+    """The newest frame in the journal of an agent."""
+    records = RecordReader[AgentRecord](journal, AgentRecord)
+    return [record.frame for record in records if isinstance(record, KeptFrame)][-1]

@@ -16,9 +16,11 @@ from chaperon_engine.client.archive import load_report, recover
 from chaperon_engine.client.describing import child_environment
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot
+from chaperon_engine.protocol.wire import WIRE_VERSION
 from chaperon_engine.runs.report import Report
+from chaperon_engine.version import __version__
 from tests.distributed.conftest import Agent, Launched, Proxy, Start, grows, rests
-from tests.engine.conftest import CountingServer
+from tests.engine.conftest import CountingServer, snapshots_until
 from tests.engine.test_conservation import check_journal, check_sums
 
 pytestmark = pytest.mark.e2e
@@ -144,29 +146,31 @@ async def test_a_worker_killed_on_an_agents_host_is_counted_from_its_shared_memo
     assert abs(server.requests - report.totals.requests) <= 1
 
 
-async def test_an_agent_that_was_stopped_and_continued_delivers_everything(
+async def test_hosts_that_were_suspended_for_longer_than_their_leases_deliver_everything(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:
     launched = await start(scenario(duration="4s"))
     first, second = await two_agents(launched)
     await grows(server, 100)
     first.signal(signal.SIGSTOP)
+    second.signal_host(signal.SIGSTOP)
     client = await launched.begins()
 
-    def row(snapshot: Snapshot) -> str:
-        return snapshot.workers[1].state
+    def are_away(snapshot: Snapshot) -> bool:
+        return [row.state for row in snapshot.workers[1:]] == ["away", "away"]
 
-    async for snapshot in client.snapshots():
-        if row(snapshot) == "away":
-            break
+    await snapshots_until(client, are_away)
     first.signal(signal.SIGCONT)
+    second.signal_host(signal.SIGCONT)
     last = await launched.last()
-    await second.end()
-    await first.end()
+    await asyncio.gather(first.end(), second.end())
     report = reported(launched)
-    assert report.totals.requests == last.totals.requests == server.requests
-    assert any("agent a returned after" in reason for reason in report.run.reasons)
-    assert report.run.workers[1].state == "done"
+    assert report.totals.requests == report.totals.ok == server.requests
+    assert report.totals.requests == last.totals.requests
+    assert report.run.partial
+    for name in ("a", "b"):
+        assert any(f"agent {name} returned after" in reason for reason in report.run.reasons)
+    assert [worker.state for worker in report.run.workers[1:]] == ["done", "done"]
 
 
 async def test_a_short_partition_loses_nothing_and_stops_nothing(
@@ -242,7 +246,7 @@ async def test_agents_of_a_killed_coordinator_stop_and_its_journal_makes_the_rep
     assert sum("in its own journal" in reason for reason in report.run.reasons) == 2
 
 
-async def test_an_agent_too_late_and_one_of_a_name_that_is_taken_are_told_so(
+async def test_an_agent_too_late_one_of_another_version_and_one_of_a_name_that_is_taken_are_told_so(
     scenario: Write, server: CountingServer, start: Start, tmp_path: Path
 ) -> None:
     launched = await start(scenario(duration="30s"))
@@ -251,6 +255,14 @@ async def test_an_agent_too_late_and_one_of_a_name_that_is_taken_are_told_so(
     double = await launched.join("a", home=tmp_path / "elsewhere")
     assert await double.end() != 0
     assert "there is an agent 'a' already" in double.said
+    other = await launched.join(
+        "other",
+        setup="from chaperon_engine.protocol import handshake\n"
+        "handshake.WIRE_VERSION, handshake.__version__ = 99, '9.9.9'",
+    )
+    assert await other.end() != 0
+    for version in ("99", "9.9.9", str(WIRE_VERSION), __version__):
+        assert version in other.said
     await launched.join("b")
     client = await launched.begins()
     late = await launched.join("c")
