@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Literal
 
 import msgspec
@@ -101,15 +102,15 @@ def _rearrange(
             del holder[chance.choice(list(holder))]
         else:
             other, key = chance.choice(places)
-            holder[chance.choice([*_TEXTS[:4], 200, -1])] = _copy(other[key])
+            holder[chance.choice([*_TEXTS[:4], 200, -1])] = deepcopy(other[key])
         return
     at = chance.randrange(len(holder) + 1)
     other, key = chance.choice(places)
-    steps: list[Callable[[], Any]] = [lambda: holder.insert(at, _copy(other[key]))]
+    steps: list[Callable[[], Any]] = [lambda: holder.insert(at, deepcopy(other[key]))]
     if holder:
         again = chance.choice(holder)
         steps += [
-            lambda: holder.insert(at, _copy(again)),
+            lambda: holder.insert(at, deepcopy(again)),
             lambda: holder.pop(chance.randrange(len(holder))),
             lambda: chance.shuffle(holder),
         ]
@@ -119,7 +120,7 @@ def _rearrange(
 def _another(found: Any, places: list[tuple[Any, Any]], chance: random.Random) -> Any:
     if chance.random() < 0.2:
         holder, key = chance.choice(places)
-        return _copy(holder[key])
+        return deepcopy(holder[key])
     if isinstance(found, bool) or found is None:
         return chance.choice([True, False, None, 1])
     if isinstance(found, (int, float)):
@@ -130,7 +131,3 @@ def _another(found: Any, places: list[tuple[Any, Any]], chance: random.Random) -
     if isinstance(found, bytes):
         return chance.choice([b"", found[:-1], found + b"\0", chance.randbytes(len(found))])
     return chance.choice([[], {}, None, 0, ""])
-
-
-def _copy(value: Any) -> Any:
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(value))

@@ -81,7 +81,7 @@ class Attendance(ABC):
 
     @property
     def _linked(self) -> list[Agent]:
-        return [agent for agent in self.roster.alive if agent.link is not None]
+        return sorted(self.roster.linked(), key=lambda agent: agent.number)
 
     def _placement(self, member: int, message: Schedule | Withdraw | Placed) -> list[Action]:
         match message:
