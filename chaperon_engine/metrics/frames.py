@@ -256,6 +256,8 @@ def check_series_delta(kind: str, delta: SeriesDelta) -> None:
         raise ValueError("a negative count")
     if not isfinite(delta.value_sum):
         raise ValueError("a value that is no number")
+    if kind in COUNTED_KINDS and delta.expected is not None:
+        raise ValueError(f"a distribution in a {kind}")
     expected = delta.ok if kind in COUNTED_KINDS else _count(delta.expected)
     unexpected = _count(delta.unexpected)
     failures = _count(delta.failures)
