@@ -123,7 +123,7 @@ def measure_scale(sizes: Sequence[int], series: int, requests: int, seconds: int
         try:
             found.append(asyncio.run(measure(size, series, requests, seconds)))
         except (ScaleFailed, TimeoutError, OSError) as error:
-            failures.append(f"{size} agents: {error or 'not within the time allowed'}")
+            failures.append(f"{size} agents: {str(error) or 'not within the time allowed'}")
     print(table(found))
     print("".join(f"not measured: {failure}\n" for failure in failures), end="")
     return 1 if failures else 0

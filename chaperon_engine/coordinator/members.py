@@ -87,6 +87,10 @@ class Agent:
     def __post_init__(self) -> None:
         self.name = visible(self.hello.name)
         """As people know it, printable."""
+        self.host = visible(self.hello.host)
+        self.python = visible(self.hello.python)
+        self.version = visible(self.hello.chaperon)
+        """Of Chaperon there. All of these stand in each snapshot."""
 
     @property
     def alive(self) -> bool:

@@ -63,9 +63,12 @@ class SeriesTotals:
             self.unexpected.add(delta.unexpected)
         if delta.failures is not None:
             self.failures.add(delta.failures)
-        add_counts(self.statuses, delta.statuses)
-        add_counts(self.unexpected_statuses, delta.unexpected_statuses)
-        add_counts(self.errors, delta.errors)
+        if delta.statuses:
+            add_counts(self.statuses, delta.statuses)
+        if delta.unexpected_statuses:
+            add_counts(self.unexpected_statuses, delta.unexpected_statuses)
+        if delta.errors:
+            add_counts(self.errors, delta.errors)
 
     def absorb(self, other: SeriesTotals) -> None:
         """Add everything that another one of the same series holds."""

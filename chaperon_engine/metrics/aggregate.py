@@ -23,12 +23,14 @@ from chaperon_engine.metrics.counters import (
     CounterValues,
     WorkerCounters,
     beyond,
+    sum_of,
 )
 from chaperon_engine.metrics.frames import FrameError, counts_of
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import (
     HTTP,
+    MESSAGE_KINDS,
     OTHER,
     WARMUP,
     CheckCount,
@@ -132,19 +134,17 @@ class RunAggregate:
         load_end_s = self._seconds.load_end_s
         in_window = load_end_s is None or middle_s < load_end_s
         after_warmup = in_window and middle_s >= self._warmup_s
-        sent, messages, measured = 0, 0, CounterValues()
+        sent, messages, measured = 0, 0, worker.ledger.measured
+        numbers = self.table.numbers_of(frame.worker)  # all of a frame: the ledger has seen to it
         for delta in frame.deltas:
-            number = self.table.of_worker(frame.worker, delta.id)
-            assert number is not None  # the ledger knows all numbers of a frame
+            number = numbers[delta.id]
             key = self._series[number].key
             second.add(number, key, delta, in_window=in_window)
             if key.phase and after_warmup:
                 self._count_in_window(key, delta.ok + delta.failed)
             if key.kind == HTTP:
                 sent += delta.sent
-                if not key.phase:
-                    measured += counts_of(delta)
-            else:
+            elif key.kind in MESSAGE_KINDS:
                 messages += self.messages.add(frame.worker, key, delta, in_window=in_window)
         worker.measured += measured
         self._measured += measured
@@ -152,9 +152,7 @@ class RunAggregate:
             self._done_in_window += measured.ok + measured.failed
         for lost in frame.lost:
             for delta in lost.series:
-                number = self.table.of_worker(frame.worker, delta.id)
-                assert number is not None
-                self._add_lost(worker, number, counts_of(delta), second)
+                self._add_lost(worker, numbers[delta.id], counts_of(delta), second)
         worker.remember(frame)
         length_s = end_s - start_s
         worker.figures = WorkerFigures(
@@ -338,10 +336,7 @@ class RunAggregate:
 
     def counts_of(self, workers: Iterable[int]) -> CounterValues:
         """Measured HTTP requests of some workers, as far as their frames and losses tell."""
-        counts = CounterValues()
-        for worker in workers:
-            counts += self._workers[worker].measured
-        return counts
+        return sum_of([self._workers[worker].measured for worker in workers])
 
     def absent(self, worker: int) -> None:
         """This number belongs to nobody."""

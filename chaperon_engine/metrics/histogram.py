@@ -175,16 +175,24 @@ class CumulativeHistogram:
 
     def add(self, delta: HistogramDelta) -> None:
         """Add one interval, which must be valid (see `check_delta`)."""
+        # As few calls as possible: with many workers this is most of what the coordinator does.
         indices, amounts = delta.indices, delta.counts
         if self._all:
             counts = self._all
-            self._reach(indices[-1])
+            if indices[-1] >= len(counts):
+                self._reach(indices[-1])
             for index, amount in zip(indices, amounts, strict=True):
                 counts[index] += amount
         else:
             self._add_to_some(zip(indices, amounts, strict=True))
         self.count += sum(amounts)
-        self._extend(delta.sum_us, delta.min_us, delta.max_us, delta.saturated)
+        self.sum_us += delta.sum_us
+        if delta.min_us < self.min_us:
+            self.min_us = delta.min_us
+        if delta.max_us > self.max_us:
+            self.max_us = delta.max_us
+        self.saturated += delta.saturated
+        self._ordered = None
 
     def merge(self, other: CumulativeHistogram) -> None:
         """Add everything that another histogram holds."""
@@ -202,7 +210,11 @@ class CumulativeHistogram:
         else:
             self._add_to_some(other._some.items())
         self.count += other.count
-        self._extend(other.sum_us, other.min_us, other.max_us, other.saturated)
+        self.sum_us += other.sum_us
+        self.min_us = min(self.min_us, other.min_us)
+        self.max_us = max(self.max_us, other.max_us)
+        self.saturated += other.saturated
+        self._ordered = None
 
     def _add_to_some(self, amounts: Iterable[tuple[int, int]]) -> None:
         counts = self._some
@@ -227,13 +239,6 @@ class CumulativeHistogram:
         missing = index + 1 - len(self._all)
         if missing > 0:
             self._all += [0] * missing
-
-    def _extend(self, sum_us: int, min_us: int, max_us: int, saturated: int) -> None:
-        self.sum_us += sum_us
-        self.min_us = min(self.min_us, min_us)
-        self.max_us = max(self.max_us, max_us)
-        self.saturated += saturated
-        self._ordered = None
 
     def delta(self) -> HistogramDelta | None:
         """All of it as one interval, or None when empty."""

@@ -30,7 +30,15 @@ from chaperon_engine.metrics.counters import CounterValues
 from chaperon_engine.metrics.health import HealthTracker
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
-from chaperon_engine.metrics.model import HTTP, WARMUP, Frame, HealthSample, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.model import (
+    HTTP,
+    MESSAGE_KINDS,
+    WARMUP,
+    Frame,
+    HealthSample,
+    SeriesDelta,
+    SeriesKey,
+)
 from chaperon_engine.metrics.snapshot import Interval
 from chaperon_engine.metrics.traffic import MessageFigures
 from chaperon_engine.metrics.window import WindowHistory
@@ -51,6 +59,7 @@ class Second:
 
     number: int
     requests: int = 0
+    """This and the next ones: in warm-up too, as far as they were handed on."""
     ok: int = 0
     failed: int = 0
     http_errors: int = 0
@@ -76,21 +85,15 @@ class Second:
         if totals is None:
             totals = self.fresh[number] = SeriesTotals(key)
         totals.add(delta, in_window=in_window)
-        if key.kind != HTTP:
+        if key.kind in MESSAGE_KINDS:
             self.messages.add(key.kind, delta)
-            return
-        self.requests += delta.sent
-        self.ok += delta.ok
-        self.failed += delta.failed
-        self.http_errors += delta.http_errors
-        self.bytes_in += delta.bytes_in
-        self.bytes_out += delta.bytes_out
-        self.retries += delta.retries
 
     def hand_on(self, series: Sequence[SeriesTotals]) -> None:
         """Add what is fresh to the run's totals, which are in the order of their numbers."""
         for number, fresh in self.fresh.items():
             series[number].absorb(fresh)
+            if fresh.key.kind == HTTP:
+                self._count(fresh)
             known = self.series.get(number)
             if known is None:
                 self.series[number] = fresh
@@ -119,13 +122,16 @@ class Second:
 
     def add_lost(self, values: CounterValues) -> None:
         """Add requests of a lost worker that are known from shared memory alone."""
-        self.requests += values.sent
-        self.ok += values.ok
-        self.failed += values.failed
-        self.http_errors += values.http_errors
-        self.bytes_in += values.bytes_in
-        self.bytes_out += values.bytes_out
-        self.retries += values.retries
+        self._count(values)
+
+    def _count(self, found: SeriesTotals | CounterValues) -> None:
+        self.requests += found.sent
+        self.ok += found.ok
+        self.failed += found.failed
+        self.http_errors += found.http_errors
+        self.bytes_in += found.bytes_in
+        self.bytes_out += found.bytes_out
+        self.retries += found.retries
 
     @property
     def median_us(self) -> int | float:
