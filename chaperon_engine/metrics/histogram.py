@@ -201,7 +201,8 @@ class CumulativeHistogram:
         if other._all:
             self._spread()
             self._reach(len(other._all) - 1)
-            self._all[: len(other._all)] = map(add, self._all, other._all)
+            used = slice(bucket_index(other.min_us), len(other._all))
+            self._all[used] = map(add, self._all[used], other._all[used])
         elif self._all:
             counts = self._all
             self._reach(max(other._some))
