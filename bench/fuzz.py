@@ -21,7 +21,9 @@ import hashlib
 import random
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 
 def main() -> None:
@@ -33,6 +35,9 @@ def main() -> None:
         "--minimise", action="store_true", help="take over what reaches new code from --corpus"
     )
     arguments = parser.parse_args()
+    if arguments.minimise:
+        _minimise(arguments.corpus or parser.error("--minimise: --corpus says what"))
+        return
     try:
         import atheris
     except ImportError:
@@ -45,11 +50,7 @@ def main() -> None:
         folder = Path(name)
         for seed in seeds(folder):
             (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-        limits = ["-max_len=8192", "-timeout=10", "-rss_limit_mb=1024"]
-        if arguments.minimise:
-            how = ["-merge=1", str(CORPUS), str(corpus)]
-        else:
-            how = [f"-max_total_time={arguments.seconds}", "-print_final_stats=1", str(corpus)]
+        limits = ["-max_len=8192", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]
 
         def mutate(data: bytes, max_size: int, seed: int) -> bytes:
             chance = random.Random(seed)
@@ -60,9 +61,48 @@ def main() -> None:
             return found
 
         atheris.Setup(
-            [sys.argv[0], *limits, *how], lambda data: take(data, folder), custom_mutator=mutate
+            [sys.argv[0], *limits, f"-max_total_time={arguments.seconds}", str(corpus)],
+            lambda data: take(data, folder),
+            custom_mutator=mutate,
         )
         atheris.Fuzz()
+
+
+def _minimise(found: Path) -> None:
+    """Take over the inputs that pass from one line to another where none before them did, the
+    shortest first."""
+    from tests.remote.fuzzing import CORPUS, take
+
+    passed: set[tuple[str, int, int]] = set()
+    fresh: set[tuple[str, int, int]] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., object] | None:
+        name = frame.f_code.co_filename
+        if "chaperon_engine" not in name:
+            return None
+        before = frame.f_lineno
+
+        def line(frame: FrameType, event: str, _: object) -> Callable[..., object]:
+            nonlocal before
+            fresh.add((name, before, frame.f_lineno))
+            before = frame.f_lineno
+            return line
+
+        return line
+
+    known = [path.read_bytes() for path in CORPUS.iterdir()]
+    others = sorted((path.read_bytes() for path in found.iterdir()), key=len)
+    with tempfile.TemporaryDirectory() as folder:
+        for data in [*known, *others]:
+            fresh.clear()
+            sys.settrace(trace)
+            try:
+                take(data, Path(folder))
+            finally:
+                sys.settrace(None)
+            if not fresh <= passed and data not in known:
+                (CORPUS / hashlib.sha1(data).hexdigest()).write_bytes(data)
+            passed |= fresh
 
 
 if __name__ == "__main__":

@@ -33,11 +33,13 @@ from bench.simulated import Task
 from bench.supervisor import pss_bytes
 from bench.table import render
 from chaperon_engine import LaunchRequest, RunClient, View, launch
+from chaperon_engine.errors import ChaperonError
 from chaperon_engine.platform import raise_descriptor_limit
 from chaperon_engine.protocol.messages import Gathering
 
 SETTLED_S: Final = 2.5
-"""From the start of the load until CPU is read first: series have been announced then."""
+"""From the start of the load until CPU is read first: series have been announced then. In a load
+of a few seconds a half is enough."""
 ATTACH_TIMEOUT_S: Final = 90.0
 END_TIMEOUT_S: Final = 60.0
 _SAMPLE_S: Final = 0.5
@@ -120,9 +122,10 @@ def measure_scale(sizes: Sequence[int], series: int, requests: int, seconds: int
     found: list[Scale] = []
     failures: list[str] = []
     for size in sizes:
+        print(f"{size:,} agents ...", file=sys.stderr, flush=True)
         try:
             found.append(asyncio.run(measure(size, series, requests, seconds)))
-        except (ScaleFailed, TimeoutError, OSError) as error:
+        except (ScaleFailed, ChaperonError, TimeoutError, OSError) as error:
             failures.append(f"{size} agents: {str(error) or 'not within the time allowed'}")
     print(table(found))
     print("".join(f"not measured: {failure}\n" for failure in failures), end="")
@@ -218,7 +221,8 @@ class _Measuring:
         reading = asyncio.create_task(self._read(client))
         await client.subscribe(View())
         start_s = await self._start_of_load()
-        await asyncio.sleep(max(0.0, start_s + SETTLED_S - time.monotonic()))
+        settled_s = SETTLED_S if self._seconds > 4 else 0.5
+        await asyncio.sleep(max(0.0, start_s + settled_s - time.monotonic()))
         before = self._reading(engine)
         # No reading can be taken of an engine that is over.
         await asyncio.sleep(max(0.0, start_s + self._seconds - 0.5 - time.monotonic()))
@@ -306,6 +310,7 @@ def _peak_rss(pid: int) -> int:
 _HEAD: Final = (
     "agents",
     "attached",
+    "tries to dial",
     "load begins",
     "cores",
     "CPU ms/frame",
@@ -331,6 +336,7 @@ def table(found: Sequence[Scale]) -> str:
             (
                 f"{each.agents:,}",
                 f"{each.attached_s:.1f} s",
+                f"{each.tries:,}",
                 f"{each.begun_s:.1f} s",
                 f"{each.cores:.3f}",
                 f"{each.cores / each.agents * 1000:.2f}",
