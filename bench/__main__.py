@@ -29,6 +29,11 @@ def main() -> int:
     websocket.add_argument("--only", default="", help="names of clients, separated by commas")
     startup = commands.add_parser("startup", help="import, --help and first paint of the UI")
     startup.add_argument("--runs", type=int, default=9, help="starts of each kind (9)")
+    scale = commands.add_parser("scale", help="the coordinator with many pretended agents")
+    scale.add_argument("--agents", default="10,100,1000", help="sizes, separated by commas")
+    scale.add_argument("--series", type=int, default=20, help="of each agent (20)")
+    scale.add_argument("--requests", type=int, default=1000, help="of each agent a second (1000)")
+    scale.add_argument("--seconds", type=int, default=20, help="of load for each size (20)")
     options = parser.parse_args()
     match options.command:
         case "setup":
@@ -56,6 +61,11 @@ def main() -> int:
 
             names = [name.strip() for name in options.only.split(",") if name.strip()]
             return measure_websocket(options.rounds, options.echoes, options.connections, names)
+        case "scale":
+            from bench.scale import measure_scale
+
+            sizes = [int(size) for size in options.agents.split(",")]
+            return measure_scale(sizes, options.series, options.requests, options.seconds)
         case _:
             from bench.startup import measure_startup
 

@@ -84,7 +84,7 @@ class Attendance(ABC):
 
     @property
     def _linked(self) -> list[Agent]:
-        return [agent for agent in self.roster.alive if agent.link is not None]
+        return sorted(self.roster.linked(), key=lambda agent: agent.number)
 
     def _name_of(self, member: int) -> str:
         """As people know it."""

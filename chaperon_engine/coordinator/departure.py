@@ -10,6 +10,8 @@ Owns: who may leave when (Release), and when the run is over. Must not know: how
 
 from __future__ import annotations
 
+from itertools import chain
+
 from chaperon_engine.coordinator.attendance import Attendance
 from chaperon_engine.coordinator.events import (
     Action,
@@ -117,15 +119,18 @@ class Departure(Attendance):
                 actions.append(Send(number, Release()))
         return actions
 
+    @property
+    def _is_alone(self) -> bool:
+        """Nobody is there who could say something."""
+        return not self._watch.alive and next(self.roster.linked(), None) is None
+
     def _release_if_idle(self) -> list[Action]:
         """Once nobody can ask for anything any more, members need not stay. Who is away hears of
         it when it returns."""
         if self.state == "starting" or self._is_released or len(self._placements):
             return []
-        workers = self._watch.alive
-        agents = [agent for agent in self.roster.alive if agent.link is not None]
-        idle = [each.is_idle for each in workers] + [each.is_idle for each in agents]
-        if not idle or not all(idle):
+        members: chain[WorkerState | Agent] = chain(self._watch.alive, self.roster.linked())
+        if not all(member.is_idle for member in members) or self._is_alone:
             return []
         self._is_released = True
         return self._send_all(Release())
@@ -208,7 +213,7 @@ class Departure(Attendance):
         return [Send(number, message) for number in numbers]
 
     def _finish_if_over(self, now: float) -> list[Action]:
-        if self.state in ("starting", "finished") or self._watch.alive or self._linked:
+        if self.state in ("starting", "finished") or not self._is_alone:
             return []
         actions: list[Action] = []
         if self.roster.alive:

@@ -43,6 +43,7 @@ class Stranger:
     number: int
     address: str
     """IP address of the peer."""
+    entered_at: float = 0.0
 
 
 class Door:
@@ -83,7 +84,7 @@ class Door:
                 del self._networks[network]
             return None
         self._numbers += 1
-        stranger = Stranger(self._numbers, address)
+        stranger = Stranger(self._numbers, address, self._now())
         self._strangers[stranger.number] = stranger
         self._networks[network] += 1
         return stranger
@@ -97,7 +98,7 @@ class Door:
     def failed(self, stranger: Stranger) -> None:
         """It left, or was made to, without having proved itself."""
         if self._leave(stranger):
-            self._back_off.failed(stranger.address)
+            self._back_off.failed(stranger.address, began_at=stranger.entered_at)
 
     def crowded_out(self, stranger: Stranger) -> None:
         """It had to go for no fault of its own."""

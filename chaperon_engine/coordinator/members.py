@@ -13,6 +13,7 @@ monotonic seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,10 +84,13 @@ class Agent:
     """When unanswered ones were sent."""
     next_ping: int = 0
 
-    @property
-    def name(self) -> str:
+    def __post_init__(self) -> None:
+        self.name = visible(self.hello.name)
         """As people know it, printable."""
-        return visible(self.hello.name)
+        self.host = visible(self.hello.host)
+        self.python = visible(self.hello.python)
+        self.version = visible(self.hello.chaperon)
+        """Of Chaperon there. All of these stand in each snapshot."""
 
     @property
     def alive(self) -> bool:
@@ -116,6 +120,7 @@ class Roster:
         self._seen_at = now
         self._by_link: dict[int, Agent] = {}
         self._members: dict[int, Agent] = {}
+        """In the order of their numbers."""
         self._epoch = 0
         self._handed_out_at: float | None = None
         """When the shares were handed out for the agents that are here now."""
@@ -125,17 +130,22 @@ class Roster:
     @property
     def agents(self) -> list[Agent]:
         """All agents in the order of their numbers."""
-        return [self._members[number] for number in sorted(self._members)]
+        return list(self._members.values())
 
     @property
     def alive(self) -> list[Agent]:
         """Those from which something may still come."""
-        return [agent for agent in self.agents if agent.alive]
+        return [agent for agent in self._members.values() if agent.alive]
+
+    def linked(self) -> Iterator[Agent]:
+        """Those of them with a connection, in no order. It is asked for with every message: who
+        wants to know whether there is one that has something to do looks at the first alone."""
+        return (agent for agent in self._by_link.values() if agent.alive)
 
     @property
     def members(self) -> int:
         """Members of the run, local workers too: one more than the highest number."""
-        return max(self._members, default=self._workers - 1) + 1
+        return next(reversed(self._members), self._workers - 1) + 1
 
     def on_link(self, link: int) -> Agent | None:
         """The agent whose connection this is."""
@@ -151,7 +161,9 @@ class Roster:
         self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
     ) -> list[Action]:
         """Somebody says who it is; `begun`: the load has."""
-        known = next((each for each in self.agents if each.hello.instance == hello.instance), None)
+        known = next(
+            (each for each in self._members.values() if each.hello.instance == hello.instance), None
+        )
         if begun:
             if known is None:
                 return [DropAgent(link, "the load has begun: agents attach before it")]
@@ -165,10 +177,13 @@ class Roster:
         refusal = self._refusal(hello)
         if refusal:
             return [*actions, DropAgent(link, refusal)]
-        taken = set(self._members)
-        number = next(n for n in range(self._workers, 1 << 31) if n not in taken)
+        number = next(n for n in range(self._workers, 1 << 31) if n not in self._members)
         agent = Agent(number, hello, address, link, heard_at=now)
+        is_newest = number >= self.members
         self._members[number] = self._by_link[link] = agent
+        if not is_newest:
+            # Somebody left before: the place is free again.
+            self._members = dict(sorted(self._members.items()))
         here = f"{len(self._members)} of {self._expected}"
         actions += [
             TellAgent(link, Admitted(member=number, lease_s=self._limits.lease_s)),
@@ -191,7 +206,7 @@ class Roster:
         return 0 if self.terms is None else self.terms.expect
 
     def _refusal(self, hello: AgentHello) -> str:
-        if any(each.hello.name == hello.name for each in self.agents):
+        if any(each.hello.name == hello.name for each in self._members.values()):
             return (
                 f"there is an agent {visible(hello.name)!r} already: give this one another name "
                 "with --name"
@@ -262,7 +277,8 @@ class Roster:
         if self.terms is None:
             return True
         return self._handed_out_at is not None and all(
-            agent.state == "ready" and agent.round_trip_s is not None for agent in self.agents
+            agent.state == "ready" and agent.round_trip_s is not None
+            for agent in self._members.values()
         )
 
     def ready(self, agent: Agent, message: AgentReady) -> None:

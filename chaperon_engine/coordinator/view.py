@@ -17,7 +17,6 @@ from chaperon_engine.metrics.health import verdict
 from chaperon_engine.metrics.model import LogLine
 from chaperon_engine.metrics.snapshot import Snapshot, Totals, View, WorkerRow
 from chaperon_engine.metrics.window import totals_of
-from chaperon_engine.text import visible
 
 KEPT_LOGS = 1000
 MAX_INTERVALS = 3600
@@ -206,7 +205,7 @@ def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[Wo
                 verdict=verdict(health, median_us).level,
                 note=agent.note,
                 agent=agent.name,
-                host=visible(agent.hello.host),
+                host=agent.host,
                 address=agent.address,
                 cores=agent.hello.cores,
                 shares=list(agent.shares),
@@ -215,8 +214,8 @@ def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[Wo
                 clock_offset_us=agent.offset_ns // 1000,
                 frames_behind=agent.frames_behind(now),
                 messages_per_s=figures.messages_per_s if is_loading else 0.0,
-                python=visible(agent.hello.python),
-                version=visible(agent.hello.chaperon),
+                python=agent.python,
+                version=agent.version,
             )
         )
     return rows

@@ -63,9 +63,27 @@ class SeriesTotals:
             self.unexpected.add(delta.unexpected)
         if delta.failures is not None:
             self.failures.add(delta.failures)
-        add_counts(self.statuses, delta.statuses)
-        add_counts(self.unexpected_statuses, delta.unexpected_statuses)
-        add_counts(self.errors, delta.errors)
+        if delta.statuses:
+            add_counts(self.statuses, delta.statuses)
+        if delta.unexpected_statuses:
+            add_counts(self.unexpected_statuses, delta.unexpected_statuses)
+        if delta.errors:
+            add_counts(self.errors, delta.errors)
+
+    def absorb(self, other: SeriesTotals) -> None:
+        """Add everything that another one of the same series holds."""
+        self._add_counts(other)
+        self.done_in_window += other.done_in_window
+        if self.key.kind == "gauge":
+            self.value_sum = other.value_sum if other.sent else self.value_sum
+        else:
+            self.value_sum += other.value_sum
+        self.expected.merge(other.expected)
+        self.unexpected.merge(other.unexpected)
+        self.failures.merge(other.failures)
+        add_counts(self.statuses, other.statuses)
+        add_counts(self.unexpected_statuses, other.unexpected_statuses)
+        add_counts(self.errors, other.errors)
 
     def add_lost(self, values: CounterValues) -> None:
         """Add requests of which nothing is known but that they were counted."""
@@ -78,7 +96,7 @@ class SeriesTotals:
         if values.failed:
             add_counts(self.errors, {LOST: values.failed})
 
-    def _add_counts(self, change: SeriesDelta | CounterValues) -> None:
+    def _add_counts(self, change: SeriesDelta | CounterValues | SeriesTotals) -> None:
         self.sent += change.sent
         self.ok += change.ok
         self.failed += change.failed

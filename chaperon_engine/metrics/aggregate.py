@@ -13,7 +13,7 @@ seconds since the start of load unless a name ends in `_ns`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chaperon_engine.metrics.accumulate import SeriesTotals, per_second
@@ -23,12 +23,14 @@ from chaperon_engine.metrics.counters import (
     CounterValues,
     WorkerCounters,
     beyond,
+    sum_of,
 )
 from chaperon_engine.metrics.frames import FrameError, counts_of
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
 from chaperon_engine.metrics.model import (
     HTTP,
+    MESSAGE_KINDS,
     OTHER,
     WARMUP,
     CheckCount,
@@ -88,12 +90,11 @@ class RunAggregate:
     ) -> None:
         """`planned_sessions` are those of the plan: a worker may die before it says its share."""
         self.table = SeriesTable(max_series)
-        self.series: list[SeriesTotals] = []
-        """Cumulative series by the run's numbers."""
+        self._series: list[SeriesTotals] = []
         self.messages = RunMessages(workers)
         """What goes over WebSockets."""
         self._workers = [KnownWorker(number, max_series) for number in range(workers)]
-        self._seconds = SecondHistory(workers, warmup_s=warmup_s)
+        self._seconds = SecondHistory(workers, self._series, warmup_s=warmup_s)
         self._warmup_s = warmup_s
         self._planned_sessions = planned_sessions
         self._start_ns = start_ns
@@ -133,30 +134,25 @@ class RunAggregate:
         load_end_s = self._seconds.load_end_s
         in_window = load_end_s is None or middle_s < load_end_s
         after_warmup = in_window and middle_s >= self._warmup_s
-        sent, messages, measured = 0, 0, CounterValues()
+        sent, messages, measured = 0, 0, worker.ledger.measured
+        numbers = self.table.numbers_of(frame.worker)  # all of a frame: the ledger has seen to it
         for delta in frame.deltas:
-            number = self.table.of_worker(frame.worker, delta.id)
-            assert number is not None  # the ledger knows all numbers of a frame
-            totals = self.series[number]
-            totals.add(delta, in_window=in_window)
-            if totals.key.phase and after_warmup:
-                self._count_in_window(totals.key, delta.ok + delta.failed)
-            second.add(number, totals.key, delta)
-            if totals.key.kind == HTTP:
+            number = numbers[delta.id]
+            key = self._series[number].key
+            second.add(number, key, delta, in_window=in_window)
+            if key.phase and after_warmup:
+                self._count_in_window(key, delta.ok + delta.failed)
+            if key.kind == HTTP:
                 sent += delta.sent
-                if not totals.key.phase:
-                    measured += counts_of(delta)
-            else:
-                messages += self.messages.add(frame.worker, totals.key, delta, in_window=in_window)
+            elif key.kind in MESSAGE_KINDS:
+                messages += self.messages.add(frame.worker, key, delta, in_window=in_window)
         worker.measured += measured
         self._measured += measured
         if in_window:
             self._done_in_window += measured.ok + measured.failed
         for lost in frame.lost:
             for delta in lost.series:
-                number = self.table.of_worker(frame.worker, delta.id)
-                assert number is not None
-                self._add_lost(worker, number, counts_of(delta), second)
+                self._add_lost(worker, numbers[delta.id], counts_of(delta), second)
         worker.remember(frame)
         length_s = end_s - start_s
         worker.figures = WorkerFigures(
@@ -175,9 +171,9 @@ class RunAggregate:
             self._done_in_window += done
 
     def _totals_of(self, number: int) -> SeriesTotals:
-        while len(self.series) < len(self.table.keys):
-            self.series.append(SeriesTotals(self.table.keys[len(self.series)]))
-        return self.series[number]
+        while len(self._series) < len(self.table.keys):
+            self._series.append(SeriesTotals(self.table.keys[len(self._series)]))
+        return self._series[number]
 
     def worker_lost(self, worker: int, counters: WorkerCounters) -> WorkerSummary:
         """Count what shared memory knows of a dead worker beyond its last frame.
@@ -246,6 +242,12 @@ class RunAggregate:
         return max((moment_ns - self._start_ns) / 1e9, 0.0)
 
     # what a viewer sees
+
+    @property
+    def series(self) -> Sequence[SeriesTotals]:
+        """Cumulative series by the run's numbers, with all that has come."""
+        self._seconds.hand_on()
+        return self._series
 
     @property
     def measured_s(self) -> float:
@@ -334,10 +336,7 @@ class RunAggregate:
 
     def counts_of(self, workers: Iterable[int]) -> CounterValues:
         """Measured HTTP requests of some workers, as far as their frames and losses tell."""
-        counts = CounterValues()
-        for worker in workers:
-            counts += self._workers[worker].measured
-        return counts
+        return sum_of([self._workers[worker].measured for worker in workers])
 
     def absent(self, worker: int) -> None:
         """This number belongs to nobody."""
@@ -361,18 +360,15 @@ class RunAggregate:
         if last is None:
             return []
         if self._rows_of_second[0] != last.number:
-            rows: list[tuple[int, SeriesTotals]] = []
-            for number, deltas in sorted(last.series.items()):
-                totals = SeriesTotals(self.table.keys[number])
-                for delta in deltas:
-                    totals.add(delta)
-                rows.append((number, totals))
+            rows = sorted(last.series.items())
+            for _, totals in rows:
+                totals.done_in_window = totals.ok + totals.failed
             self._rows_of_second = last.number, rows
         return self._rows_of_second[1]
 
     def series_detail(self, number: int) -> SeriesDetail | None:
         """One series in full; None when there is none with this number."""
-        if not 0 <= number < len(self.series):
+        if not 0 <= number < len(self._series):
             return None
         return self.series[number].detail(number, self.measured_s)
 

@@ -14,6 +14,7 @@ most requests of a series have one size, most replies another: so bytes are kept
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from itertools import compress
 from operator import mul
 from typing import Final
@@ -74,6 +75,13 @@ class CounterValues(msgspec.Struct, frozen=True):
             self.bytes_out + other.bytes_out,
             self.retries + other.retries,
         )
+
+
+def sum_of(values: Sequence[CounterValues]) -> CounterValues:
+    """All of them added up."""
+    if not values:
+        return CounterValues()
+    return CounterValues(*map(sum, zip(*map(msgspec.structs.astuple, values), strict=True)))
 
 
 def beyond(counted: CounterValues, known: CounterValues) -> CounterValues:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from chaperon_engine.metrics.counters import CounterValues, slots_for
+from chaperon_engine.metrics.counters import CounterValues, slots_for, sum_of
 from chaperon_engine.metrics.histogram import check_delta
 from chaperon_engine.metrics.model import (
     COUNTED_KINDS,
@@ -54,6 +54,8 @@ class WorkerLedger:
         self.requests: dict[int, CounterValues] = {}
         """Cumulative counts of its `http` series by number."""
         self.totals = FrameTotals()
+        self.measured = CounterValues()
+        """Requests of the measured run in the last frame, without those of lost workers."""
         self._max_keys = slots_for(max_series)
         self._key_chars = 0
         self._checks: set[tuple[str, str, str]] = set()
@@ -82,13 +84,14 @@ class WorkerLedger:
         if len(checks) > MAX_CHECKS + 1 or len(exceptions) > MAX_EXCEPTION_GROUPS + 1:
             raise self._error("more checks or exceptions than a recorder keeps")
         keys = self.keys + self._checked_keys(frame)
-        requests = self._checked_deltas(frame, keys)
+        requests, measured = self._checked_deltas(frame, keys)
         self.epoch = frame.epoch
         self.next_seq += 1
         self.keys = keys
         self._key_chars += sum(_chars(key) for _, key in frame.new_series)
         self._checks, self._exceptions = checks, exceptions
         self.requests.update(requests)
+        self.measured = measured
         self.totals = frame.totals
         return True
 
@@ -154,10 +157,13 @@ class WorkerLedger:
                 raise self._error(f"a series of unknown kind {key.kind[:40]!r}")
         return [key for _, key in frame.new_series]
 
-    def _checked_deltas(self, frame: Frame, keys: list[SeriesKey]) -> dict[int, CounterValues]:
+    def _checked_deltas(
+        self, frame: Frame, keys: list[SeriesKey]
+    ) -> tuple[dict[int, CounterValues], CounterValues]:
+        """Requests by series as they stand with this frame, and those of its deltas together."""
         requests: dict[int, CounterValues] = {}
         seen: set[int] = set()
-        measured = CounterValues()
+        changes: list[CounterValues] = []
         for delta in frame.deltas:
             if not 0 <= delta.id < len(keys):
                 raise self._error(f"a delta of series {delta.id}, which it has not announced")
@@ -170,24 +176,26 @@ class WorkerLedger:
             except ValueError as error:
                 raise self._error(f"a bad delta of series {delta.id}: {error}") from None
             if key.kind == HTTP:
-                measured += self._counted(delta, key, requests)
+                changes.append(self._counted(delta, key, requests))
+        measured = sum_of(changes)
+        changes = [measured]
         for lost in frame.lost:
             for delta in lost.series:
                 if not 0 <= delta.id < len(keys) or keys[delta.id].kind != HTTP:
                     raise self._error(f"lost requests of {delta.id}, which is no such series")
                 if not is_counts_alone(delta):
                     raise self._error(f"more than counts of lost requests of series {delta.id}")
-                measured += self._counted(delta, keys[delta.id], requests)
-        self._check_totals(frame.totals, measured)
-        return requests
+                changes.append(self._counted(delta, keys[delta.id], requests))
+        self._check_totals(frame.totals, sum_of(changes))
+        return requests, measured
 
     def _counted(
         self, delta: SeriesDelta, key: SeriesKey, requests: dict[int, CounterValues]
     ) -> CounterValues:
         """Enter the requests of a delta; answers what of them belongs to the totals."""
         change = counts_of(delta)
-        before = requests.get(delta.id) or self.requests.get(delta.id) or CounterValues()
-        now = requests[delta.id] = before + change
+        before = requests.get(delta.id) or self.requests.get(delta.id)
+        now = requests[delta.id] = change if before is None else before + change
         if now.in_flight < 0:
             raise ConservationError(
                 f"worker {self.worker}, series {delta.id}: {now.ok} ok + {now.failed} failed "
@@ -256,6 +264,8 @@ def check_series_delta(kind: str, delta: SeriesDelta) -> None:
         raise ValueError("a negative count")
     if not isfinite(delta.value_sum):
         raise ValueError("a value that is no number")
+    if kind in COUNTED_KINDS and delta.expected is not None:
+        raise ValueError(f"a distribution in a {kind}")
     expected = delta.ok if kind in COUNTED_KINDS else _count(delta.expected)
     unexpected = _count(delta.unexpected)
     failures = _count(delta.failures)
@@ -280,6 +290,8 @@ def _count(delta: HistogramDelta | None) -> int:
 
 
 def _class_sum(counts: dict[int, int] | dict[str, int]) -> int:
-    if counts and min(counts.values()) < 1:
+    if not counts:
+        return 0
+    if min(counts.values()) < 1:
         raise ValueError("a class with a count below 1")
     return sum(counts.values())

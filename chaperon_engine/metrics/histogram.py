@@ -6,7 +6,9 @@ are those that the hdrhistogram package would give for the same values: a percen
 value that its bucket stands for. Must not know series, frames or who records.
 
 A full HdrHistogram of this range has 28,672 counters; most intervals touch some dozens. Hence the
-dictionaries: bucket -> count, with exact sum, minimum and maximum beside them.
+dictionaries: bucket -> count, with exact sum, minimum and maximum beside them. What many intervals
+are added up in has most of its buckets in use: it becomes a list of all buckets, in which a count
+is found three times as fast.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
-from operator import lt, mul
+from itertools import accumulate, compress
+from operator import add, lt, mul
 from typing import Final
 
 from chaperon_engine.metrics.model import HistogramDelta
@@ -29,6 +31,9 @@ THIN_SAMPLES: Final = 10
 
 EXACT_BELOW_US: Final = 2048
 """Values below have a bucket each."""
+
+DENSE_FROM: Final = 512
+"""A histogram with so many buckets in use keeps all up to its highest in a list, 8 bytes each."""
 
 _UNSET_MIN: Final = MAX_US + 1
 _TICKS_PER_HALF: Final = 5
@@ -150,10 +155,15 @@ class IntervalHistogram:
 class CumulativeHistogram:
     """Intervals added up. Merging is exact: any split of the values gives the same figures."""
 
-    __slots__ = ("_ordered", "count", "counts", "max_us", "min_us", "saturated", "sum_us")
+    __slots__ = (
+        "_all", "_ordered", "_some", "count", "max_us", "min_us", "saturated", "sum_us",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.counts: defaultdict[int, int] = defaultdict(int)
+        self._some: dict[int, int] = {}
+        """Counts by bucket, as long as they are few."""
+        self._all: list[int] = []
+        """Instead of that the counts of all buckets up to the highest in use."""
         self.count = 0
         self.sum_us = 0
         self.min_us = _UNSET_MIN
@@ -165,38 +175,81 @@ class CumulativeHistogram:
 
     def add(self, delta: HistogramDelta) -> None:
         """Add one interval, which must be valid (see `check_delta`)."""
-        counts = self.counts
-        if counts:
-            for index, amount in zip(delta.indices, delta.counts, strict=True):
+        # As few calls as possible: with many workers this is most of what the coordinator does.
+        indices, amounts = delta.indices, delta.counts
+        if self._all:
+            counts = self._all
+            if indices[-1] >= len(counts):
+                self._reach(indices[-1])
+            for index, amount in zip(indices, amounts, strict=True):
                 counts[index] += amount
         else:
-            counts.update(zip(delta.indices, delta.counts, strict=True))
-        self.count += sum(delta.counts)
-        self._extend(delta.sum_us, delta.min_us, delta.max_us, delta.saturated)
+            self._add_to_some(zip(indices, amounts, strict=True))
+        self.count += sum(amounts)
+        self.sum_us += delta.sum_us
+        if delta.min_us < self.min_us:
+            self.min_us = delta.min_us
+        if delta.max_us > self.max_us:
+            self.max_us = delta.max_us
+        self.saturated += delta.saturated
+        self._ordered = None
 
     def merge(self, other: CumulativeHistogram) -> None:
         """Add everything that another histogram holds."""
-        counts = self.counts
-        for index, amount in other.counts.items():
-            counts[index] += amount
+        if not other.count:
+            return
+        if other._all:
+            self._spread()
+            self._reach(len(other._all) - 1)
+            used = slice(bucket_index(other.min_us), len(other._all))
+            self._all[used] = map(add, self._all[used], other._all[used])
+        elif self._all:
+            counts = self._all
+            self._reach(max(other._some))
+            for index, amount in other._some.items():
+                counts[index] += amount
+        else:
+            self._add_to_some(other._some.items())
         self.count += other.count
-        self._extend(other.sum_us, other.min_us, other.max_us, other.saturated)
-
-    def _extend(self, sum_us: int, min_us: int, max_us: int, saturated: int) -> None:
-        self.sum_us += sum_us
-        self.min_us = min(self.min_us, min_us)
-        self.max_us = max(self.max_us, max_us)
-        self.saturated += saturated
+        self.sum_us += other.sum_us
+        self.min_us = min(self.min_us, other.min_us)
+        self.max_us = max(self.max_us, other.max_us)
+        self.saturated += other.saturated
         self._ordered = None
+
+    def _add_to_some(self, amounts: Iterable[tuple[int, int]]) -> None:
+        counts = self._some
+        if counts:
+            for index, amount in amounts:
+                counts[index] = counts.get(index, 0) + amount
+        else:
+            counts.update(amounts)
+        if len(counts) >= DENSE_FROM:
+            self._spread()
+
+    def _spread(self) -> None:
+        """From now on all buckets are in the list."""
+        if not self._all:
+            self._all = [0]
+            some, self._some = self._some, {}
+            self._reach(max(some, default=0))
+            for index, amount in some.items():
+                self._all[index] = amount
+
+    def _reach(self, index: int) -> None:
+        missing = index + 1 - len(self._all)
+        if missing > 0:
+            self._all += [0] * missing
 
     def delta(self) -> HistogramDelta | None:
         """All of it as one interval, or None when empty."""
         if not self.count:
             return None
-        indices = self._order()[0]
+        indices = list(self._order()[0])
+        some = self._some
         return HistogramDelta(
-            indices=list(indices),
-            counts=[self.counts[index] for index in indices],
+            indices=indices,
+            counts=list(filter(None, self._all)) if self._all else [some[at] for at in indices],
             sum_us=self.sum_us,
             min_us=self.min_us,
             max_us=self.max_us,
@@ -206,9 +259,13 @@ class CumulativeHistogram:
     def _order(self) -> tuple[list[int], list[int]]:
         """Ascending bucket indices, and how many values lie in each bucket or below."""
         if self._ordered is None:
-            indices = sorted(self.counts)
-            counts = self.counts
-            self._ordered = indices, list(accumulate([counts[index] for index in indices]))
+            if self._all:
+                indices = list(compress(range(len(self._all)), self._all))
+                amounts: Iterable[int] = filter(None, self._all)
+            else:
+                indices = sorted(self._some)
+                amounts = map(self._some.__getitem__, indices)
+            self._ordered = indices, list(accumulate(amounts))
         return self._ordered
 
     @property

@@ -12,20 +12,33 @@ not stop the charts). A frame that comes too late for its second counts in the e
 and time between frames longer than a second shows as a peak: counts are never dropped, only moved.
 So the sums over all seconds are the sums of the run, warm-up and drain included.
 
-Owns open seconds, their closing and the history of `Interval`s. Must not know totals or series
-tables.
+What arrives is added up once, in its second, and handed on to the run's totals in one piece: when
+somebody looks at them, or when the second is closed. With many workers that is a few additions
+instead of one for each frame and series.
+
+Owns open seconds, their closing and the history of `Interval`s. Must not know series tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from chaperon_engine.metrics.accumulate import SeriesTotals
 from chaperon_engine.metrics.counters import CounterValues
 from chaperon_engine.metrics.health import HealthTracker
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.intervals import Intervals
-from chaperon_engine.metrics.model import HTTP, WARMUP, Frame, HealthSample, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.model import (
+    HTTP,
+    MESSAGE_KINDS,
+    WARMUP,
+    Frame,
+    HealthSample,
+    SeriesDelta,
+    SeriesKey,
+)
 from chaperon_engine.metrics.snapshot import Interval
 from chaperon_engine.metrics.traffic import MessageFigures
 from chaperon_engine.metrics.window import WindowHistory
@@ -46,6 +59,7 @@ class Second:
 
     number: int
     requests: int = 0
+    """This and the next ones: in warm-up too, as far as they were handed on."""
     ok: int = 0
     failed: int = 0
     http_errors: int = 0
@@ -53,31 +67,46 @@ class Second:
     bytes_out: int = 0
     retries: int = 0
     latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
-    """Of the measured requests that ended in it."""
+    """Of the measured requests that ended in it; known once it is closed, like the next one."""
     warmup_latency: CumulativeHistogram = field(default_factory=CumulativeHistogram)
     messages: MessageFigures = field(default_factory=MessageFigures)
     """Those of warm-up too."""
-    series: dict[int, list[SeriesDelta]] = field(default_factory=dict)
-    """Deltas by the run's number of the series; merged only for rows that somebody looks at."""
+    series: dict[int, SeriesTotals] = field(default_factory=dict)
+    """What the run's totals have of it, by the run's number of the series."""
+    fresh: dict[int, SeriesTotals] = field(default_factory=dict)
+    """What they do not have yet."""
     samples: list[tuple[int, HealthSample]] = field(default_factory=list)
     drain_samples: list[tuple[int, HealthSample]] = field(default_factory=list)
     """Of frames after the load had ended: shown, and not judged."""
 
-    def add(self, number: int, key: SeriesKey, delta: SeriesDelta) -> None:
+    def add(self, number: int, key: SeriesKey, delta: SeriesDelta, *, in_window: bool) -> None:
         """Add what a worker recorded for a series; requests of warm-up count here too."""
-        self.series.setdefault(number, []).append(delta)
-        if key.kind != HTTP:
+        totals = self.fresh.get(number)
+        if totals is None:
+            totals = self.fresh[number] = SeriesTotals(key)
+        totals.add(delta, in_window=in_window)
+        if key.kind in MESSAGE_KINDS:
             self.messages.add(key.kind, delta)
-            return
-        self.requests += delta.sent
-        self.ok += delta.ok
-        self.failed += delta.failed
-        self.http_errors += delta.http_errors
-        self.bytes_in += delta.bytes_in
-        self.bytes_out += delta.bytes_out
-        self.retries += delta.retries
-        if delta.expected is not None:
-            (self.warmup_latency if key.phase else self.latency).add(delta.expected)
+
+    def hand_on(self, series: Sequence[SeriesTotals]) -> None:
+        """Add what is fresh to the run's totals, which are in the order of their numbers."""
+        for number, fresh in self.fresh.items():
+            series[number].absorb(fresh)
+            if fresh.key.kind == HTTP:
+                self._count(fresh)
+            known = self.series.get(number)
+            if known is None:
+                self.series[number] = fresh
+            else:
+                known.absorb(fresh)
+        self.fresh = {}
+
+    def sum_up(self) -> None:
+        """It is closed: the latencies of all its requests."""
+        for totals in self.series.values():
+            if totals.key.kind == HTTP:
+                whole = self.warmup_latency if totals.key.phase else self.latency
+                whole.merge(totals.expected)
 
     def counts(self) -> CounterValues:
         """Its request counts."""
@@ -93,13 +122,16 @@ class Second:
 
     def add_lost(self, values: CounterValues) -> None:
         """Add requests of a lost worker that are known from shared memory alone."""
-        self.requests += values.sent
-        self.ok += values.ok
-        self.failed += values.failed
-        self.http_errors += values.http_errors
-        self.bytes_in += values.bytes_in
-        self.bytes_out += values.bytes_out
-        self.retries += values.retries
+        self._count(values)
+
+    def _count(self, found: SeriesTotals | CounterValues) -> None:
+        self.requests += found.sent
+        self.ok += found.ok
+        self.failed += found.failed
+        self.http_errors += found.http_errors
+        self.bytes_in += found.bytes_in
+        self.bytes_out += found.bytes_out
+        self.retries += found.retries
 
     @property
     def median_us(self) -> int | float:
@@ -120,7 +152,11 @@ class Second:
 class SecondHistory:
     """Open seconds, and the intervals that were made of closed ones."""
 
-    def __init__(self, workers: int, *, warmup_s: float = 0.0) -> None:
+    def __init__(
+        self, workers: int, series: Sequence[SeriesTotals], *, warmup_s: float = 0.0
+    ) -> None:
+        """`series`: the run's totals, which grow elsewhere."""
+        self._series = series
         self.intervals = Intervals()
         """All closed seconds, in order and without gaps."""
         self.last: Second | None = None
@@ -170,6 +206,11 @@ class SecondHistory:
         self._reported_s.pop(worker, None)
         self._active[worker] = 0
 
+    def hand_on(self) -> None:
+        """Bring the run's totals up to date."""
+        for number in sorted(self._open):
+            self._open[number].hand_on(self._series)
+
     def advance(self, now_s: float) -> None:
         """Close what can be closed at this time. Without a live worker only `finish` closes."""
         if not self._reported_s:
@@ -188,6 +229,8 @@ class SecondHistory:
     def _close(self, *, is_full: bool = True) -> None:
         number = self.next_second
         second = self._open.pop(number, None) or Second(number)
+        second.hand_on(self._series)
+        second.sum_up()
         self._in_flight += second.requests - second.ok - second.failed
         whole = second.whole_latency()
         latency = whole.percentiles()

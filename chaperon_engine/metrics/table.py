@@ -8,6 +8,8 @@ nowhere. Must not know what series hold.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chaperon_engine.metrics.model import SeriesKey
 
 
@@ -47,6 +49,10 @@ class SeriesTable:
         """The run's number of a worker's series; None when it was never announced."""
         numbers = self._of_worker.get(worker, [])
         return numbers[number] if 0 <= number < len(numbers) else None
+
+    def numbers_of(self, worker: int) -> Sequence[int]:
+        """The run's number of each of a worker's series, in the order of its own numbers."""
+        return self._of_worker.get(worker, ())
 
     def number(self, key: SeriesKey) -> int:
         """The run's number for a key; beyond the cap that of its `(other)`."""

@@ -14,6 +14,7 @@ import msgspec
 
 from chaperon_engine.metrics.accumulate import SeriesTotals
 from chaperon_engine.metrics.counters import CounterValues
+from chaperon_engine.metrics.frames import check_series_delta
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.model import HTTP, Frame, HistogramDelta
 from chaperon_engine.metrics.snapshot import Totals, WindowSummary
@@ -136,6 +137,7 @@ def window_summary(
     `frames` are all frames from the start of the run (each worker's in order, because the first
     mention of a series names it); those whose middle lies in the window are merged. Requests of
     warm-up and drain count when the window holds them. None when no frame lies in the window.
+    Raises ValueError when a frame is none that a sound worker sends.
     """
     table = SeriesTable(max_series)
     series: dict[int, SeriesTotals] = {}
@@ -152,6 +154,7 @@ def window_summary(
             number = table.of_worker(frame.worker, delta.id)
             if number is None:
                 raise ValueError(f"series {delta.id} of worker {frame.worker} was never named")
+            check_series_delta(table.keys[number].kind, delta)
             if number not in series:
                 series[number] = SeriesTotals(table.keys[number])
             series[number].add(delta)

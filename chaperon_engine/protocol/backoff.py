@@ -56,10 +56,18 @@ class BackOff:
             return 0.0
         return max(0.0, found.until - now)
 
-    def failed(self, address: str) -> None:
-        """Somebody at `address` could not prove himself."""
+    def failed(self, address: str, *, began_at: float | None = None) -> None:
+        """Somebody at `address` could not prove himself, and had begun at `began_at`.
+
+        Those who began before the last failure count as one with it: when a moment without
+        processor time ends the attempts of many agents behind one address, it is one step and not
+        the longest wait at once.
+        """
         key = network_of(address)
         before = self._failures.pop(key, None)
+        if before is not None and began_at is not None and began_at < before.last_at:
+            self._failures[key] = before
+            return
         count = 1 if before is None else before.count + 1
         self._failures[key] = _Failures(count, self._now())
         while len(self._failures) > MAX_ADDRESSES:

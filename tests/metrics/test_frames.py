@@ -1,7 +1,12 @@
 import msgspec
 import pytest
 
-from chaperon_engine.metrics.frames import ConservationError, FrameError, WorkerLedger
+from chaperon_engine.metrics.frames import (
+    ConservationError,
+    FrameError,
+    WorkerLedger,
+    check_series_delta,
+)
 from chaperon_engine.metrics.model import (
     CheckCount,
     ExceptionGroup,
@@ -85,6 +90,13 @@ def test_a_frame_that_no_sound_worker_sends_is_refused(frame, fields, reason):
 def test_a_delta_whose_parts_disagree_is_refused(frame, fields, reason):
     with pytest.raises(FrameError, match=f"bad delta of series 1: .*{reason}"):
         WorkerLedger(0).admit(change_delta(frame, **fields))
+
+
+def test_a_kind_that_only_counts_has_no_distribution_that_nobody_checks():
+    unchecked = HistogramDelta([5], [1], 5, -5, 5)
+    with pytest.raises(ValueError, match="a distribution in a ws_message"):
+        check_series_delta("ws_message", SeriesDelta(0, sent=1, ok=1, expected=unchecked))
+    check_series_delta("ws_message", SeriesDelta(0, sent=1, ok=1))
 
 
 @pytest.mark.parametrize("name", ["sent", "ok", "failed", "http_errors", "bytes_in", "bytes_out"])

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from bench.mutation import Framing, changed
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.model import Frame, HistogramDelta, SeriesDelta, SeriesKey
@@ -129,6 +131,15 @@ def _token(data: bytes, folder: Path) -> None:
 
 
 TAKERS = [_from_agent, _frame, _to_agent, _stranger, _impostor, _journal, _token]
+FRAMINGS: list[Framing] = [
+    "messages", "value", "messages", "messages", "messages", "records", "bytes",
+]  # fmt: skip
+"""How the input of each of them is put together."""
+
+
+def vary(data: bytes, chance: random.Random) -> bytes:
+    """An input for the same taker with some of its values changed. Raises ValueError."""
+    return data[:1] + changed(data[1:], FRAMINGS[data[0] % len(TAKERS)], chance)
 
 
 def _apply(aggregate: RunAggregate, frame: Frame) -> None:

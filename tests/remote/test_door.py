@@ -49,6 +49,21 @@ def test_an_address_that_fails_waits_and_one_that_proves_itself_does_not() -> No
     entered(door, "10.0.0.1")
 
 
+def test_attempts_that_end_together_are_one_failure() -> None:
+    """Many agents behind one address meet a moment in which nobody has processor time."""
+    clock = FakeClock()
+    door = Door(ListenerLimits(), clock)
+    for _ in range(3):
+        together = [entered(door, "10.0.0.1") for _ in range(16)]
+        clock.now += 5
+        for stranger in together:
+            door.failed(stranger)
+    alone = entered(door, "10.0.0.1")
+    clock.now += 5
+    door.failed(alone)
+    assert door.enter("10.0.0.1") is None
+
+
 def test_being_crowded_out_is_no_failure() -> None:
     door = Door(ListenerLimits(), FakeClock())
     for _ in range(20):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
 import pytest
 
-from tests.remote.fuzzing import CORPUS, TAKERS, seeds, take
+from tests.remote.fuzzing import CORPUS, TAKERS, seeds, take, vary
 
 FOUND = sorted(CORPUS.glob("*"))
 
@@ -34,6 +35,16 @@ def test_sound_inputs_changed_at_random_are_taken_or_refused(tmp_path: Path) -> 
                 if len(data) < 2:
                     break
             take(bytes(data), tmp_path)
+
+
+def test_messages_with_other_values_inside_are_taken_or_refused(tmp_path: Path) -> None:
+    chance = random.Random(12)
+    for seed in seeds(tmp_path):
+        found = seed
+        for _ in range(100):
+            with contextlib.suppress(ValueError):
+                found = vary(seed if chance.random() < 0.5 else found, chance)[:8192]
+            take(found, tmp_path)
 
 
 @pytest.mark.skipif(not FOUND, reason="the corpus is not part of this distribution")
