@@ -12,7 +12,7 @@ that nobody could bound the wait for): `_Complaints` stands where it expects one
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from picows import WSAutoPingStrategy, WSListener, WSMsgType
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
@@ -269,7 +269,7 @@ class Wire(WSListener):
         if handshake is not None and handshake.recv is not None:
             # Nothing counts after a close frame. picows has not delivered that yet, and would
             # answer it with a code of its own if it were not answered here.
-            self.close(handshake.recv.code)
+            self.close(cast("int", handshake.recv.code))
             return
         code, text = words if isinstance(words, tuple) and len(words) == 2 else (0, words)
         error: ActionError
