@@ -12,6 +12,7 @@ that nobody could bound the wait for): `_Complaints` stands where it expects one
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from picows import WSAutoPingStrategy, WSListener, WSMsgType
@@ -271,14 +272,16 @@ class Wire(WSListener):
             # answer it with a code of its own if it were not answered here.
             self.close(cast("int", handshake.recv.code))
             return
-        code, text = words if isinstance(words, tuple) and len(words) == 2 else (0, words)
+        known = isinstance(words, tuple) and len(words) == 2
+        code, text = cast("tuple[int, object]", words) if known else (0, words)
         error: ActionError
         if code == TOO_BIG:
             error = TooLarge(f"a message passes {self._max_bytes} bytes")
         else:
             error = ProtocolViolation(f"the server broke the protocol: {visible(text)}")
         # A turn later: picows still delivers the frame before the one it refused.
-        self._socket.worker.loop.call_soon(self._socket.fail, error, 0)
+        fail = partial(self._socket.fail, error, int(code), is_said=True)
+        self._socket.worker.loop.call_soon(fail)
 
 
 def is_close_code(code: int) -> bool:
