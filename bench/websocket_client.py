@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, cast
 
 import uvloop
 
@@ -33,6 +34,11 @@ from chaperon_engine.session import LogBook
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.lifecycle import close, make_session
 from chaperon_engine.ws import WsWorker
+
+if TYPE_CHECKING:
+    from chaperon_engine.ws import ConnectOptions
+    from chaperon_engine.ws.life import SocketLife
+    from chaperon_engine.ws.wire import Wire
 
 TEXT = "a message of some thirty letters"
 Walk = Callable[[str, int], Awaitable[None]]
@@ -54,7 +60,9 @@ def context_for(url: str, wire: str = "picows") -> tuple[HttpWorker, PopulationC
                 "websockets": websocket_wires.WebsocketsWire,
                 "aiohttp": websocket_wires.AiohttpWire,
             }[wire]
-            WsWorker.of(http.network).wire = made
+            WsWorker.of(http.network).wire = cast(
+                "Callable[[SocketLife, ConnectOptions], Wire]", made
+            )
         population = ResolvedPopulation(
             scenario=Scenario,
             plan=PopulationPlan(name="echo", scenario="Echo", sessions=1, profile=LoadProfile()),
@@ -87,13 +95,14 @@ async def picows_walk(url: str, echoes: int) -> None:
     """picows bare: a future per echo, nothing measured."""
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-    class Client(WSListener):  # type: ignore[misc]
+    class Client(WSListener):
         reply: asyncio.Future[str]
 
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             self.reply.set_result(frame.get_payload_as_utf8_text())
 
-    transport, client = await ws_connect(Client, url, use_aiofastnet=False)
+    transport, listener = await ws_connect(Client, url, use_aiofastnet=False)
+    client = cast(Client, listener)
     create_future = asyncio.get_running_loop().create_future
     for _ in range(echoes):
         client.reply = reply = create_future()

@@ -18,6 +18,7 @@ from bench.memory import per_session
 from bench.supervisor import private_bytes
 from bench.websocket import server
 from bench.websocket_client import context_for
+from chaperon_engine import Session
 from chaperon_engine.net.ports import Labels
 from chaperon_engine.session.lifecycle import close, make_session
 
@@ -27,7 +28,7 @@ FEW, MANY = 200, 2_200
 async def _measure(url: str) -> float:
     http, context = context_for(url)
     tasks: list[asyncio.Task[object]] = []
-    sessions = []
+    sessions: list[Session] = []
     sizes = []
     for count in (FEW, MANY):
         while len(sessions) < count:

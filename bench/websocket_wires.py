@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from abc import ABC, abstractmethod
 from typing import Any
 
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
@@ -23,7 +24,7 @@ from chaperon_engine.net.headers import Headers, parse_head
 _UNLIMITED = 2**30
 
 
-class _Wire(asyncio.Protocol):
+class _Wire(asyncio.Protocol, ABC):
     """The part that all have in common."""
 
     def __init__(self, socket: Any, options: Any) -> None:
@@ -48,6 +49,10 @@ class _Wire(asyncio.Protocol):
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
+
+    @abstractmethod
+    def write(self, kind: Any, payload: bytes) -> None:
+        """Sends a message."""
 
     def answered(self, head: bytes) -> None:
         self.reply = Headers(parse_head(head))

@@ -14,10 +14,12 @@ def live_line(snapshot: Snapshot) -> str:
     """One line, the most important first: it is cut at its end when the terminal is narrow."""
     totals = snapshot.totals
     parts = [f"{snapshot.state} {_progress(snapshot)}"]
-    if totals.requests or not snapshot.messages.are_there:
+    if totals.requests or totals.failed:
         parts += _requests(snapshot)
     if snapshot.messages.are_there:
         parts += _messages(snapshot)
+    elif not (totals.requests or totals.failed):
+        parts.append("no requests or messages yet")
     if snapshot.sessions.started:
         parts.append(f"{show_count(snapshot.sessions.active)} sessions")
     health = snapshot.health

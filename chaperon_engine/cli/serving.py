@@ -55,10 +55,10 @@ async def _serve(settings: Settings) -> None:
 
 def _settings(arguments: Namespace) -> Settings:
     from chaperon_engine.client.queue_place import TOKEN_VARIABLE, read_token
+    from chaperon_engine.net.allowed import AllowedTargets
     from chaperon_engine.serve.admission import checked_folders
     from chaperon_engine.serve.options import find_parser
     from chaperon_engine.serve.server import DEFAULT_HOST, DEFAULT_PORT, Settings
-    from chaperon_engine.serve.targets import AllowedTargets
 
     token = read_token(arguments.token_file)
     if token is None:

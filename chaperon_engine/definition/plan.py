@@ -167,6 +167,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The engine lives on its own until an absolute end instead of on a lease."""
     max_time_s: float | None = None
     """Absolute end of a run whose plan has none."""
+    targets: list[str] | None = None
+    """The only addresses that the run may load beside loopback, as `--allow-target` of
+    `chaperon serve` says them; None: any."""
     listen: str = ""
     """`HOST:PORT` (`[HOST]:PORT`) for agents and viewers on other machines; empty: nothing
     listens."""

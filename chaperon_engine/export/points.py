@@ -124,6 +124,7 @@ class _Points:
             "messages_bytes_in": totals.bytes_in,
             "messages_bytes_out": totals.bytes_out,
             **_brief("round_trip", totals.round_trip_us),
+            **_brief("receive", totals.receive_us),
         }
 
 

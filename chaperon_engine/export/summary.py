@@ -35,7 +35,12 @@ from chaperon_engine.export.summary_figures import (
     since,
 )
 from chaperon_engine.metrics.model import HTTP, WARMUP
-from chaperon_engine.metrics.summary import ReportMessages, ReportMetric, ReportTotals
+from chaperon_engine.metrics.summary import (
+    Distribution,
+    ReportMessages,
+    ReportMetric,
+    ReportTotals,
+)
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
 from chaperon_engine.units import show_bytes, show_duration, show_us
@@ -205,13 +210,15 @@ class _Page:
         yield from self.facts("Bytes", _moved(totals))
 
     def messages(self) -> Iterator[str]:
-        totals, times = self.report.messages, self.report.messages.round_trip_us
+        totals = self.report.messages
         rate = self.paint(f"{totals.messages_per_s:,.1f}/s", "bold")
         moved = [f"{totals.sent:,} sent", f"{totals.received:,} received", rate]
         yield from self.facts("Messages", moved)
-        trips = [f"p50 {percentile(times, 'p50', 'us')}", f"p99 {percentile(times, 'p99', 'us')}"]
-        trips = [f"round trip {trips[0]}", *trips[1:]] if times.count else []
+        trips = _middle_and_tail("round trip", totals.round_trip_us)
         yield from self.facts("", [*_moved(totals), *trips])
+        waits = _middle_and_tail("waited for each message", totals.receive_us)
+        if waits:
+            yield from self.facts("", waits)
         sockets = [f"{totals.opened:,} opened", f"{totals.open:,} open at the end"]
         bad = [f"{totals.failed:,} failed connects, sends, receives, pings and closes"]
         yield from self.facts("WebSockets", [*sockets, *(bad if totals.failed else [])],
@@ -424,6 +431,14 @@ class _Page:
         for what, path in files.items():
             # A path is for copying: it is never cut or broken.
             yield f"{visible(what, 20):<10}  {visible(path, 5000)}"
+
+
+def _middle_and_tail(what: str, times: Distribution) -> list[str]:
+    """`what p50 TIME` and `p99 TIME`; empty for no values."""
+    if not times.count:
+        return []
+    middle, tail = (percentile(times, name, "us") for name in ("p50", "p99"))
+    return [f"{what} p50 {middle}", f"p99 {tail}"]
 
 
 def _moved(totals: ReportTotals | ReportMessages) -> list[str]:

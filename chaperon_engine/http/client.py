@@ -228,7 +228,12 @@ class HttpClient:
             if len(history) >= limit:
                 hops = "1 redirect" if limit == 1 else f"{limit} redirects"
                 raise RedirectError(f"more than {hops}, last to {_shown(hop)}")
-            next_service = self._state_for(hop.origin, any_origin=options.follow == "any", hop=hop)
+            try:
+                next_service = self._state_for(
+                    hop.origin, any_origin=options.follow == "any", hop=hop
+                )
+            except InvalidRequest as error:  # an address that this run must not load
+                raise RedirectError(f"redirected to {_shown(hop)}: {error}") from None
             if hop.keeps_body and prepared.body is not None and not prepared.body.replayable:
                 raise RedirectError(f"the body cannot be sent again to {_shown(hop)}")
             options = options_for(

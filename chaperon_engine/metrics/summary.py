@@ -79,6 +79,8 @@ class ReportMessages(msgspec.Struct, kw_only=True):
     bytes_out: int = 0
     round_trip_us: Distribution = msgspec.field(default_factory=Distribution)
     """From a `ws_send` until the arrival of what the next `ws_await_recv` matched."""
+    receive_us: Distribution = msgspec.field(default_factory=Distribution)
+    """From a receive's call until the arrival of the message that it returned, over all URLs."""
 
 
 class ReportMetric(msgspec.Struct, kw_only=True):

@@ -25,6 +25,7 @@ class MessageFigures:
     bytes_in: int = 0
     bytes_out: int = 0
     round_trip: CumulativeHistogram = field(default_factory=CumulativeHistogram)
+    receive: CumulativeHistogram = field(default_factory=CumulativeHistogram)
 
     def add(self, kind: str, delta: SeriesDelta) -> None:
         """Add what a worker recorded for a series of this kind."""
@@ -43,6 +44,8 @@ class MessageFigures:
             self.closed += delta.ok + delta.failed
         elif kind == "ws_round_trip" and delta.expected is not None:
             self.round_trip.add(delta.expected)
+        elif kind == "ws_recv" and delta.expected is not None:
+            self.receive.add(delta.expected)
 
     @property
     def messages(self) -> int:
@@ -85,6 +88,7 @@ class MessageFigures:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             round_trip_us=distribution(self.round_trip),
+            receive_us=distribution(self.receive),
         )
 
 

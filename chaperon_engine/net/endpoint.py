@@ -40,6 +40,8 @@ class Endpoint:
             raise InvalidRequest(f"{what} is not given")
         self.address, self.prefix = split_url(service.base_url, what)
         """Origin, and what stands before every path."""
+        if network.allowed is not None:
+            network.allowed.check(self.address, service.name)
         if self.prefix == "/":
             # People write http://host/ and /path and do not mean http://host//path.
             self.prefix = ""

@@ -9,6 +9,7 @@ from chaperon_engine.net.dial import Resolver
 from chaperon_engine.net.tls import TlsContexts
 
 if TYPE_CHECKING:
+    from chaperon_engine.net.allowed import AllowedTargets
     from chaperon_engine.net.ports import RecorderPort
 
 
@@ -27,6 +28,8 @@ class Network:
         self.recorder = recorder
         self.resolver = Resolver(loop)
         self.contexts = TlsContexts()
+        self.allowed: AllowedTargets | None = None
+        """Where connections may go; None: anywhere. Looked at when a service is first used."""
         self.beside: dict[str, Beside] = {}
         """Clients of other protocols than HTTP, by protocol; they are closed with the network."""
 

@@ -169,7 +169,19 @@ class RunDirectory:
         return total
 
     def state(self) -> str:
-        """`running`, `finished` or `killed` (its engine is gone and there is no report)."""
+        """`running`, `finished` or `killed` (its engine is gone and there is no report).
+
+        Raises UserError for a run that this user may not read.
+        """
+        try:
+            return self._state()
+        except PermissionError:
+            raise UserError(
+                f"the run {self.id} in {visible(self.path)} cannot be read: it belongs to "
+                "another user, or its folder was closed"
+            ) from None
+
+    def _state(self) -> str:
         if self.report.is_file():
             return "finished"
         if is_locked(self.lock):

@@ -22,10 +22,12 @@ from chaperon_engine.definition.discover import default_folders, discover
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.definition.problems import did_you_mean, listed
 from chaperon_engine.errors import UserError
+from chaperon_engine.net.allowed import AllowedTargets
+from chaperon_engine.net.url import Origin
 from chaperon_engine.serve.line import Item
 from chaperon_engine.serve.options import OptionParser, Options, output_path, read_options
 from chaperon_engine.serve.store import QueueStore
-from chaperon_engine.serve.targets import AllowedTargets, files_within, origins, urls_within
+from chaperon_engine.serve.targets import files_within, origins, urls_within
 from chaperon_engine.text import visible
 
 MAX_TESTS = 50
@@ -130,11 +132,14 @@ class Admission:
             detach=True,
             max_time_s=options.max_time_s,
         )
-        await self._check_targets(request, test, options)
+        bare = await self._without_config(request, test)
+        own = frozenset[Origin]() if bare is None else origins(_urls_of(bare))
+        self._check_targets(test, options, own)
+        request = msgspec.structs.replace(request, targets=self._targets.texts(own))
         if options.config:
             path = self._keep(id, "config.json", options.config)
             request = msgspec.structs.replace(request, config_file=str(path))
-        plan = await self._describe(request)
+        plan = bare if bare and not options.config else await self._describe(request)
         plan.check_ready()
         return self._make_item(id, plan.load_test, request)
 
@@ -216,23 +221,28 @@ class Admission:
                 "put it into the load test"
             )
 
-    async def _check_targets(
-        self, request: LaunchRequest, test: QueuedTest, options: Options
-    ) -> None:
+    async def _without_config(self, request: LaunchRequest, test: QueuedTest) -> Plan | None:
+        """The plan of the file itself, without anything from outside; None when it has none."""
+        if not isinstance(test.test, str):
+            return None
+        try:
+            return await self._describe(request)
+        except TooBusy:
+            raise
+        except UserError:  # It may lack what the request's config says.
+            return None
+
+    def _check_targets(self, test: QueuedTest, options: Options, own: frozenset[Origin]) -> None:
         """Every address that came from outside must be allowed, wherever in the request it is."""
         found = list(urls_within(options.config, "config"))
         if not isinstance(test.test, str):
             found += urls_within(test.test, "test")
-        strange = [(where, url) for where, url in found if not self._targets.allows(url)]
-        if strange and isinstance(test.test, str):
-            plan = await self._describe(request)
-            own = origins(_urls_of(plan))
-            strange = [(where, url) for where, url in strange if not self._targets.allows(url, own)]
-        for where, url in strange:
-            raise UserError(
-                f"{visible(where, 200)} is {visible(url, 200)}, which this server must not load; "
-                "its operator allows more with --allow-target"
-            )
+        for where, url in found:
+            if not self._targets.allows(url, own):
+                raise UserError(
+                    f"{visible(where, 200)} is {visible(url, 200)}, which this server must not "
+                    "load; its operator allows more with --allow-target"
+                )
 
     def _exports(self, options: Options) -> dict[str, str]:
         """Format to destination."""

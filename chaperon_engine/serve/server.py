@@ -29,6 +29,7 @@ from chaperon_engine.client.queue_place import (
 )
 from chaperon_engine.clock import Clock, SystemClock
 from chaperon_engine.errors import UserError
+from chaperon_engine.net.allowed import AllowedTargets
 from chaperon_engine.protocol.backoff import BackOff
 from chaperon_engine.runs.directory import Lock
 from chaperon_engine.serve.access import Names, Token
@@ -40,7 +41,6 @@ from chaperon_engine.serve.keeper import QueueKeeper
 from chaperon_engine.serve.options import DefaultParser, OptionParser
 from chaperon_engine.serve.store import QueueStore
 from chaperon_engine.serve.streams import Streams
-from chaperon_engine.serve.targets import AllowedTargets
 from chaperon_engine.text import visible
 
 DEFAULT_HOST = "127.0.0.1"

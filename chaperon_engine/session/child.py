@@ -33,7 +33,7 @@ def fork(parent: Session) -> Session:
     if parent._context.population.settings.store_results:
         kept = Kept()
         child = type(parent)(parent._context, parent.index, http, KeepingClient(http, kept))
-        child._kept = kept
+        child._kept = child._keeping = kept
     else:
         child = type(parent)(parent._context, parent.index, http)
     child._config = parent._config  # Changes make a copy.

@@ -39,6 +39,7 @@ class SessionCore(HttpVerbs, WebSocketVerbs):
         "_family",
         "_http",
         "_is_measured",
+        "_keeping",
         "_kept",
         "_log",
         "_named",
@@ -72,6 +73,7 @@ class SessionCore(HttpVerbs, WebSocketVerbs):
         self._random: Random | None = None
         self._log: SessionLogger | None = None
         self._kept: Kept | None = None
+        self._keeping = None
         self._periodics: Periodics | None = None
         self.assigned = Assigned()
         """What `assign` kept: `session.assigned.cart`, `session.assigned["cart"]`."""

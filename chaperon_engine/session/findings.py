@@ -122,12 +122,12 @@ class Findings(SessionCore):
 
     @property
     def results(self) -> Mapping[str, Sequence[Any]]:
-        """The last responses by action (`GET /`), kept only with the config `store_results`;
-        those of children, too, once these are over."""
+        """The last responses and messages by action (`GET /`, `ws_recv /feed`), kept only with
+        the config `store_results`; those of children, too, once these are over."""
         return {} if self._kept is None else self._kept.results
 
     @property
     def errors(self) -> Mapping[str, Sequence[BaseException]]:
         """The last errors: those that ended an iteration under `run`; with `store_results` those
-        of requests too, by action."""
+        of requests and receives too, by action."""
         return {} if self._kept is None else self._kept.errors

@@ -17,11 +17,13 @@ MAX_KEPT: Final = 20
 class Kept:
     """What one session keeps, by action."""
 
-    __slots__ = ("errors", "results")
+    __slots__ = ("errors", "labels", "results")
 
     def __init__(self) -> None:
         self.results: dict[str, deque[Any]] = {}
         self.errors: dict[str, deque[BaseException]] = {}
+        self.labels: dict[tuple[str, str], str] = {}
+        """How the WebSocket of a service and name is called in `results`."""
 
     def add_result(self, action: str, result: Any) -> None:
         _add(self.results, action, result)

@@ -29,7 +29,7 @@ def make_session(context: PopulationContext, index: int, http: HttpClient) -> Se
     if settings.store_results:
         kept = Kept()
         session = Session(context, index, http, KeepingClient(http, kept))
-        session._kept = kept
+        session._kept = session._keeping = kept
     else:
         session = Session(context, index, http)
     if settings.interval is not None:

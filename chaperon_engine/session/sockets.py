@@ -32,6 +32,7 @@ from chaperon_engine.ws.worker import WsWorker
 if TYPE_CHECKING:
     from chaperon_engine.http.service import ServiceState
     from chaperon_engine.session.core import SessionCore
+    from chaperon_engine.session.kept import Kept
     from chaperon_engine.session.session import Session
 
 _ABSOLUTE = ("ws://", "wss://", "http://", "https://")
@@ -52,6 +53,8 @@ class WebSocketVerbs(ABC):
 
     _named: NamedSockets | None
     """The sockets of this service by name; None until there is one."""
+    _keeping: Kept | None
+    """Where messages that were received are kept; None unless the config says `store_results`."""
     _service: ServiceState
 
     async def ws_connect(
@@ -133,6 +136,8 @@ class WebSocketVerbs(ABC):
                 left -= 1
             await session._wait(random_wait_s(retry_delay, session, "retry_delay"))
         sockets[name] = socket
+        if self._keeping is not None:
+            self._keeping.labels[service.name, name] = series or shown
         return socket
 
     def ws_send(
@@ -164,6 +169,8 @@ class WebSocketVerbs(ABC):
         """The next message, `str` or `bytes`; with `decode` its JSON, or what a function makes of
         it. `with_result` is called with the session and that."""
         receiving = self._socket(name).recv(timeout=timeout_s(timeout), decode=decode)
+        if self._keeping is not None:
+            receiving = self._keep(receiving, "ws_recv", name, self._keeping)
         return receiving if with_result is None else self._told(receiving, with_result)
 
     def ws_await_recv(
@@ -191,6 +198,7 @@ class WebSocketVerbs(ABC):
             and not keep
             and decode is None
             and with_result is None
+            and self._keeping is None
         ):
             return socket.await_recv(expected)
         receiving = socket.await_recv(
@@ -200,6 +208,8 @@ class WebSocketVerbs(ABC):
             keep=keep,
             decode=decode,
         )
+        if self._keeping is not None:
+            receiving = self._keep(receiving, "ws_await_recv", name, self._keeping)
         return receiving if with_result is None else self._told(receiving, with_result)
 
     async def ws_close(self, *, name: str = "", code: int = 1000, reason: str = "") -> None:
@@ -238,6 +248,18 @@ class WebSocketVerbs(ABC):
             sockets = session._all_sockets.setdefault(self._service.name, {})
             self._named = sockets  # type: ignore[misc]  # who mixes this in has the slot
         return sockets
+
+    async def _keep(
+        self, receiving: Coroutine[Any, Any, Any], verb: str, name: str, kept: Kept
+    ) -> Any:
+        action = f"{verb} {kept.labels.get((self._service.name, name), name)}"
+        try:
+            result = await receiving
+        except Exception as error:
+            kept.add_error(action, error)
+            raise
+        kept.add_result(action, result)
+        return result
 
     async def _told(self, receiving: Coroutine[Any, Any, Any], callback: ResultCallback) -> Any:
         result = await receiving

@@ -157,7 +157,7 @@ class HttpVerbs(ABC):
 class ServiceView(HttpVerbs, WebSocketVerbs):
     """A session's verbs bound to another service; made by `session.service(name)`."""
 
-    __slots__ = ("_named", "_owner", "name")
+    __slots__ = ("_keeping", "_named", "_owner", "name")
 
     def __init__(
         self, owner: Session, name: str, client: Client, service: Any, labels: ServiceLabels
@@ -167,6 +167,7 @@ class ServiceView(HttpVerbs, WebSocketVerbs):
         self._service = service
         self._labels = labels
         self._named = None
+        self._keeping = owner._keeping
         self.name = name
 
     @property

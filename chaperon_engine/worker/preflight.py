@@ -12,12 +12,26 @@ import ssl
 from urllib.parse import urlsplit
 
 from chaperon_engine.definition.resolved import ResolvedService, ResolvedTest
-from chaperon_engine.errors import UserError
+from chaperon_engine.errors import InvalidRequest, UserError
+from chaperon_engine.net.allowed import AllowedTargets
+from chaperon_engine.net.url import split_url
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
 MAX_WAIT_S = 10.0
 """A service that needs longer to accept a connection is not reachable, whatever its time-outs."""
+
+
+def refuse_elsewhere(test: ResolvedTest, allowed: AllowedTargets) -> None:
+    """Raises UserError for a service that this run must not load."""
+    for population in test.populations:
+        for service in population.services.values():
+            if service.base_url:
+                what = f"the base_url of service {visible(service.name)}"
+                try:
+                    allowed.check(split_url(service.base_url, what)[0], service.name)
+                except InvalidRequest as error:
+                    raise UserError(str(error)) from None
 
 
 async def check_services(test: ResolvedTest) -> None:

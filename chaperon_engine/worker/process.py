@@ -39,6 +39,7 @@ from chaperon_engine.http import HttpWorker
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.filter import Keep, keep_where, keep_words
 from chaperon_engine.metrics.recorder import Recorder
+from chaperon_engine.net.allowed import AllowedTargets
 from chaperon_engine.protocol.codec import ProtocolError, encode, to_worker_decoder
 from chaperon_engine.protocol.messages import (
     AbortLoad,
@@ -66,7 +67,7 @@ from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import OutputStream
 from chaperon_engine.worker.placement import RemotePlacement
 from chaperon_engine.worker.population import LoadRunner
-from chaperon_engine.worker.preflight import check_services
+from chaperon_engine.worker.preflight import check_services, refuse_elsewhere
 from chaperon_engine.worker.queue import FrameQueue
 
 TICK_NS = 1_000_000_000
@@ -169,6 +170,8 @@ class _Worker:
         self._prepare: asyncio.Future[Prepare] = loop.create_future()
         self._share: Prepare | None = None
         """The newest one: which share of the sessions is this worker's."""
+        self._allowed: AllowedTargets | None = None
+        """Where connections may go; None: anywhere."""
         self._is_ready = False
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
@@ -257,6 +260,9 @@ class _Worker:
     async def _get_ready(self, prepare: Prepare) -> ResolvedTest:
         request = msgspec.msgpack.decode(prepare.launch, type=LaunchRequest)
         test = resolve(request)
+        if request.targets is not None:
+            self._allowed = AllowedTargets(request.targets)
+            refuse_elsewhere(test, self._allowed)
         if self.number == 0 and request.preflight:
             await check_services(test)
         return test
@@ -267,6 +273,7 @@ class _Worker:
             self._setup.counters, max_series=test.plan.max_series, keep=self._keep(test.metrics)
         )
         http = HttpWorker(loop, recorder)
+        http.network.allowed = self._allowed
         self._recorder = recorder
         self._log.start_ns = start.start_ns
         self._runner = runner = LoadRunner(

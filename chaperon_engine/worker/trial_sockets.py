@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 class ObservedSocket(WebSocket):
     """Shows every message and the end."""
 
-    __slots__ = ("called_ns", "number", "observer")
+    __slots__ = ("called_ns", "number", "observer", "said")
 
     observer: Observer
     number: int
     """Of the exchange in which it was opened."""
     called_ns: int
     """When it was asked for."""
+    said: int
+    """The close code with which this client gave the socket up; 0: it did not."""
 
     async def send(
         self, message: Any = NOTHING, *, type: Kind | None = None, json: Any = NOTHING
@@ -102,13 +104,20 @@ class ObservedSocket(WebSocket):
         self.observer.socket(self.number, "received", what, payload)
         super().arrived(message, size)
 
+    def fail(self, error: ActionError, code: int, *, is_said: bool = False) -> None:
+        self.said = code
+        super().fail(error, code, is_said=is_said)
+
     def _end(self, error: Callable[[], ActionError]) -> None:
         super()._end(error)
         reason = error()
         if not isinstance(reason, (WebSocketClosed, WebSocketNotOpen)):
             self.observer.sockets_failed.add(self.number)
         words = self.close_reason or ("" if self.close_code != 1006 else str(reason))
-        self.observer.socket(self.number, "ended", "close", words.encode(), self.close_code or 0)
+        code = self.close_code or 0
+        if self.said:
+            code, words = self.said, f"sent by this client: {reason}"
+        self.observer.socket(self.number, "ended", "close", words.encode(), code)
 
 
 class ObservedWs(WsWorker):
@@ -163,4 +172,5 @@ class ObservedWs(WsWorker):
         socket.observer = self._observer
         socket.number = self._number
         socket.called_ns = now_ns()
+        socket.said = 0
         return socket

@@ -160,8 +160,9 @@ class SocketLife:
             if not wire.is_upgraded:
                 self._gone()
 
-    def fail(self, error: ActionError, code: int) -> None:
-        """The server broke a rule or a limit: says so with a close code and ends the connection."""
+    def fail(self, error: ActionError, code: int, *, is_said: bool = False) -> None:
+        """The server broke a rule or a limit: says so with a close code, unless that `is_said`
+        already, and ends the connection."""
         wire = self._wire
         if self._state not in (OPEN, CLOSING) or wire is None:
             return
@@ -169,7 +170,7 @@ class SocketLife:
         text = f"{error}: {self.about}"
         self.series.of("ws_close").broke(now - (self._begun_ns or now), error.code, code)
         self._end(partial(type(error), text))
-        if code:
+        if code and not is_said:
             wire.close(code)
         wire.abort()
 

@@ -35,7 +35,7 @@ from chaperon_engine.ws.matching import (
     shown,
     test_of,
 )
-from chaperon_engine.ws.wire import BINARY, TEXT
+from chaperon_engine.ws.wire import BINARY, TEXT, is_close_code
 
 Kind = Literal["text", "binary"]
 
@@ -296,8 +296,7 @@ def encoded(message: Any, kind: Kind | None, json: Any) -> tuple[Any, bytes]:
 
 def check_close(code: int, reason: str) -> None:
     """Raises InvalidRequest for a close code or reason that must not be sent."""
-    is_known = code in range(1000, 1015) and code not in (1004, 1005, 1006)
-    if isinstance(code, bool) or not (is_known or code in range(3000, 5000)):
+    if not isinstance(code, int) or not is_close_code(code):
         raise InvalidRequest(
             f"code must be 1000 to 1014 or 3000 to 4999, not {visible(repr(code))}"
         )

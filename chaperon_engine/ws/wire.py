@@ -12,7 +12,8 @@ that nobody could bound the wait for): `_Complaints` stands where it expects one
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from picows import WSAutoPingStrategy, WSListener, WSMsgType
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
@@ -42,6 +43,7 @@ PROTOCOL_ERROR = 1002
 INVALID_TEXT = 1007
 TOO_BIG = 1009
 _NO_CODE = 1005
+_NOT_SENT = frozenset({1004, _NO_CODE, 1006})
 _READ_BUFFER = 2048
 
 
@@ -255,8 +257,8 @@ class Wire(WSListener):
     def _closed(self, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2], "big") if payload else _NO_CODE
-        if code >= 5000:
-            raise ProtocolViolation(f"a close frame has the code {code}, which does not exist")
+        if payload and not is_close_code(code):
+            raise ProtocolViolation(f"a close frame has the code {code}, which must not be sent")
         self._socket.close_received(code, payload[2:].decode())
 
     def _refuse(self, error: ActionError, code: int) -> None:
@@ -264,14 +266,27 @@ class Wire(WSListener):
 
     def complained(self, words: object) -> None:
         """picows has refused a frame, and is about to end the connection by itself."""
-        code, text = words if isinstance(words, tuple) and len(words) == 2 else (0, words)
+        handshake = None if self.transport is None else self.transport.close_handshake
+        if handshake is not None and handshake.recv is not None:
+            # Nothing counts after a close frame. picows has not delivered that yet, and would
+            # answer it with a code of its own if it were not answered here.
+            self.close(cast("int", handshake.recv.code))
+            return
+        known = isinstance(words, tuple) and len(words) == 2
+        code, text = cast("tuple[int, object]", words) if known else (0, words)
         error: ActionError
         if code == TOO_BIG:
             error = TooLarge(f"a message passes {self._max_bytes} bytes")
         else:
             error = ProtocolViolation(f"the server broke the protocol: {visible(text)}")
         # A turn later: picows still delivers the frame before the one it refused.
-        self._socket.worker.loop.call_soon(self._socket.fail, error, 0)
+        fail = partial(self._socket.fail, error, int(code), is_said=True)
+        self._socket.worker.loop.call_soon(fail)
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may have this code (RFC 6455, 7.4)."""
+    return (1000 <= code <= 1014 and code not in _NOT_SENT) or 3000 <= code < 5000
 
 
 class _Protocol(WSProtocol):  # type: ignore[misc]

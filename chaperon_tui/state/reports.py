@@ -171,6 +171,8 @@ def _message_rows(report: Report) -> list[Row]:
     ]  # fmt: skip
     if totals.round_trip_us.count:
         rows.append((("Round trip ", ""), *_spread(totals.round_trip_us)))
+    if totals.receive_us.count:
+        rows.append((("Wait for a message ", ""), *_spread(totals.receive_us)))
     return rows
 
 

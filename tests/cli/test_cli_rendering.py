@@ -55,7 +55,7 @@ def snapshot(**changes: object) -> Snapshot:
         ),
         (
             {"planned_s": None, "elapsed_s": 75, "latency_now": Percentiles(), "totals": Totals()},
-            "running 1m15s  0 requests  4.12k/s  0 failed  50 sessions",
+            "running 1m15s  no requests or messages yet  50 sessions",
         ),
         (
             {

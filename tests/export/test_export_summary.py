@@ -32,11 +32,13 @@ def test_a_run_of_messages_alone_is_headed_by_them() -> None:
     messages = ReportMessages(
         opened=100, open=3, sent=8_027, received=8_020, failed=7, messages_per_s=4013.04,
         bytes_in=40_100, bytes_out=40_135, round_trip_us=distribution(8_020),
+        receive_us=distribution(8_020),
     )  # fmt: skip
     text = render(report(totals=ReportTotals(), messages=messages, metrics=[]), width=100)
     for part in (
         "Messages    8,027 sent   8,020 received   4,013.0/s",
         "39.2 KiB in   39.2 KiB out   round trip p50",
+        "waited for each message p50",
         "WebSockets  100 opened   3 open at the end   7 failed connects, sends, receives",
     ):
         assert part in text

@@ -51,6 +51,7 @@ def test_messages_of_all_workers_are_totals_of_their_own_beside_the_requests():
     assert summary.messages_per_s == pytest.approx(40 / 1.5)
     assert summary.round_trip_us.count == 20
     assert summary.round_trip_us.p50 == pytest.approx(2000, rel=0.01)
+    assert (summary.receive_us.count, summary.receive_us.max) == (20, 2000)
     assert aggregate.totals.requests == 1
     assert aggregate.totals_summary().service_time_us.count == 1
     first, second = aggregate.intervals

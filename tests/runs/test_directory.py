@@ -226,3 +226,21 @@ def test_a_home_that_is_no_folder_is_a_sentence(
     monkeypatch.setenv("CHAPERON_HOME", str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot be read: Not a directory; .* set CHAPERON_HOME"):
         list_runs()
+
+
+def test_a_run_of_another_user_is_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o700)
+    mine = os.geteuid()
+    if mine == 0:  # who may read everything
+        os.seteuid(65534)
+    else:
+        folder.chmod(0)
+    try:
+        with pytest.raises(UserError, match=r"the run closed in .* belongs to another user"):
+            RunDirectory(folder).state()
+    finally:
+        if mine == 0:
+            os.seteuid(0)
+        else:
+            folder.chmod(0o700)

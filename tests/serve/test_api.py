@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from chaperon_engine.net.allowed import AllowedTargets
 from chaperon_engine.serve import admission, line
-from chaperon_engine.serve.targets import AllowedTargets
 from chaperon_engine.version import __version__
 from tests.serve.conftest import TOKEN, Api, StartServer
 

@@ -189,3 +189,20 @@ async def test_a_fault_of_our_own_fails_its_test_alone(
     entry = await api.until(first, "failed")
     assert entry["reason"] == "unexpected KeyError: 'surprise'"
     await api.until(second, "finished")
+
+
+async def test_a_run_of_the_queue_loads_no_address_that_nobody_allowed(
+    api: Api, folder: Path
+) -> None:
+    code = (folder / "short.py").read_text()
+    aiming = """get("http://" + session.config("host") + "/")"""
+    (folder / "wild.py").write_text(code.replace('get("/")', aiming))
+    config = {"config": {"host": "elsewhere.example"}}
+    id = (await api.post("wild.py:Quick", config=config)).json()["scheduled"][0]
+    entry = await api.until(id, "finished")
+    report = load_report(entry["run_id"])
+    assert report.totals.requests == 0
+    (group,) = report.exceptions
+    assert group.message.startswith(
+        "http://elsewhere.example is not among the addresses that this run may load; "
+    )

@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chaperon_engine.errors import UserError
-from chaperon_engine.serve.targets import (
-    AllowedTargets,
-    Pattern,
-    files_within,
-    origins,
-    urls_within,
-)
+from chaperon_engine.net.allowed import AllowedTargets, Pattern
+from chaperon_engine.serve.targets import files_within, origins, urls_within
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,25 @@ async def test_the_messages_of_a_websocket_and_its_end_are_told(
     assert "closed 1000" in texts[3]
 
 
+async def test_the_close_code_that_the_client_sent_is_told_with_its_reason(
+    target: RunningTarget, tmp_path: Path
+) -> None:
+    lines = (
+        "flooded = await session.ws_connect('/ws/echo', max_queue=1, name='flooded')",
+        "for _ in range(3): await session.ws_send('x', name='flooded')",
+        "while flooded.is_open: await session.delay(0.005)",
+        "await session.ws_connect('/ws/echo', max_message_bytes=10)",
+        "await session.ws_send('longer than ten')",
+        "await session.ws_recv()",
+    )
+    events = await told(write(tmp_path, target.url, "\n        ".join(lines)))
+    ended = [event for event in events if isinstance(event, TrialSocket) and event.what == "ended"]
+    assert [event.close_code for event in ended] == [1008, 1009]
+    assert ended[0].body.startswith("sent by this client: more than 1 messages wait unread")
+    assert ended[1].body.startswith("sent by this client: a message passes 10 bytes")
+    assert "closed 1008" in show_event(ended[0], width=80, color=False)
+
+
 async def test_a_trial_that_takes_too_long_is_cut_off_with_a_verdict(
     target: RunningTarget, tmp_path: Path
 ) -> None:

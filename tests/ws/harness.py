@@ -68,6 +68,11 @@ class Peer:
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame of the client: opcode and payload."""
+        first, payload = await self.masked()
+        return first & 0x0F, payload
+
+    async def masked(self) -> tuple[int, bytes]:
+        """The next frame of the client: its first octet, and the payload without its mask."""
         first, second = await self.reader.readexactly(2)
         assert second & 0x80, "a client masks"
         size = second & 0x7F
@@ -77,7 +82,9 @@ class Peer:
             (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
         mask = await self.reader.readexactly(4)
         payload = await self.reader.readexactly(size)
-        return first & 0x0F, bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+        repeated = (mask * (size // 4 + 1))[:size]
+        plain = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+        return first, plain.to_bytes(size, "big")
 
     async def gone(self) -> None:
         """Until the client has ended the connection."""
@@ -174,7 +181,7 @@ async def ran_to_the_end(bench: Bench) -> Ran:
     """Run, and check that nothing is left of it on the loop."""
     before = asyncio.all_tasks()
     await bench.runner.run(now_ns())
-    names = ("_serve", "aiohttp", "websockets")
+    names = ("_serve", "_listen", "aiohttp", "websockets")
     left = [
         task for task in asyncio.all_tasks() - before if not any(n in repr(task) for n in names)
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from chaperon_engine import Session
+from chaperon_engine.definition.resolved import SessionSettings
 from chaperon_engine.errors import (
     DecodeError,
     InvalidRequest,
@@ -317,3 +319,40 @@ async def test_conservation_of_messages_against_the_count_of_the_target() -> Non
     assert of_kind(ran, "ws_connect").ok == of_kind(ran, "ws_close").ok == 8
     assert (counted.messages_in, counted.messages_out) == (400, 400)
     assert (counted.bytes_in, counted.bytes_out) == (sent.bytes_out, arrived.bytes_in)
+
+
+async def test_received_messages_are_kept_with_store_results_and_no_more_than_twenty() -> None:
+    seen: dict[str, list[Any]] = {}
+    errors: dict[str, list[str]] = {}
+
+    async def child(session: Session) -> None:
+        await session.ws_connect("/child")
+        await session.ws_send(json={"of": "child"})
+        await session.ws_recv(decode="json")
+
+    async def steps(session: Session) -> None:
+        await session.ws_connect("/feed")
+        await session.ws_connect("/other", name="b", series="other")
+        for number in range(25):
+            await session.ws_send(f"{number}")
+            await session.ws_recv()
+        await session.ws_send("x", name="b")
+        await session.ws_await_recv("x", name="b")
+        with pytest.raises(MessageTimeout):
+            await session.ws_recv(name="b", timeout=0.01)
+        await session.spawn(child)
+        seen.update({action: list(kept) for action, kept in session.results.items()})
+        errors.update({a: [type(e).__name__ for e in kept] for a, kept in session.errors.items()})
+
+    async with serving(echoing) as url:
+        await walk(url, steps, settings=SessionSettings(store_results=True))
+        assert seen == {
+            "ws_recv /feed": [f"{number}" for number in range(5, 25)],
+            "ws_await_recv other": ["x"],
+            "ws_recv /child": [{"of": "child"}],
+        }
+        assert errors == {"ws_recv other": ["MessageTimeout"]}
+        seen.clear()
+        errors.clear()
+        await walk(url, steps)
+    assert (seen, errors) == ({}, {})
