@@ -15,6 +15,7 @@ from chaperon_engine.crew.events import (
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import FromWorker
 from chaperon_engine.protocol.wire import FromAgent, ToAgent
+from chaperon_engine.runs.record import HandOver
 
 __all__ = [
     "AbortAsked",
@@ -38,6 +39,7 @@ __all__ = [
     "Limits",
     "LocateHang",
     "NoteDrain",
+    "NoteHandOver",
     "NoteSteering",
     "RefuseRun",
     "Say",
@@ -59,6 +61,10 @@ __all__ = [
 @dataclass(frozen=True)
 class Tick:
     """Time has passed; comes several times a second."""
+
+    slept_s: float = 0.0
+    """How long this machine was suspended since the run began, which its monotonic clock leaves
+    out and those of others do not."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +268,13 @@ class NoteDrain:
 
 
 @dataclass(frozen=True)
+class NoteHandOver:
+    """Keep in run.json who took what from whom."""
+
+    hand_over: HandOver
+
+
+@dataclass(frozen=True)
 class RefuseRun:
     """The load cannot begin; `reason` is one sentence for a person."""
 
@@ -291,6 +304,7 @@ Action = (
     | Say
     | NoteSteering
     | NoteDrain
+    | NoteHandOver
     | RefuseRun
     | FinishRun
 )
@@ -329,4 +343,4 @@ class Terms:
     fewer_ok: bool = False
     """After that time go with those that are there."""
     on_loss: str = "continue"
-    """When an agent was lost: `continue` without it, or `fail`."""
+    """When an agent was lost: `continue` without it, `respread` its shares, or `fail`."""

@@ -10,22 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import Terms
-from chaperon_engine.coordinator.members import Agent
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import (
-    Drained,
-    Ended,
-    Header,
-    JournalWriter,
-    Steered,
-    WorkerLost,
-)
+from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
 from chaperon_engine.runs.record import (
     LIBRARIES,
+    HandOver,
     RunRecord,
     SteeringAction,
     WorkerRecord,
@@ -114,8 +108,12 @@ class RunKeeper:
 
     def drained(self, at_s: float, member: int, by: str) -> None:
         """Somebody had a member leave."""
-        self._write(lambda journal: journal.append(Drained(at_s=at_s, member=member, by=by)))
         self.record.actions.append(SteeringAction(at_s=at_s, action="drain", by=by, member=member))
+        self.write_record()
+
+    def handed_over(self, hand_over: HandOver) -> None:
+        """Members took shares of another."""
+        self.record.hand_overs.append(hand_over)
         self.write_record()
 
     def sync(self) -> None:

@@ -37,6 +37,7 @@ from chaperon_engine.coordinator.events import (
     Limits,
     LocateHang,
     NoteDrain,
+    NoteHandOver,
     NoteSteering,
     RefuseRun,
     Say,
@@ -254,6 +255,8 @@ class Coordinator:
                 self._note(what, by)
             case NoteDrain(member, by):
                 self._keeper.drained(self._now_s(), member, by)
+            case NoteHandOver(hand_over):
+                self._keeper.handed_over(hand_over)
             case RefuseRun(reason, user_error):
                 self.refusal = action
                 self.server.answer_all(Refused(reason=reason, user_error=user_error))

@@ -76,14 +76,6 @@ class Steered(Record, frozen=True, kw_only=True):
     by: str
 
 
-class Drained(Record, frozen=True, kw_only=True):
-    """Somebody had a member leave."""
-
-    at_s: float
-    member: int
-    by: str
-
-
 class Ended(Record, frozen=True, kw_only=True):
     """Last record of a run whose engine lived to its end."""
 
@@ -93,7 +85,7 @@ class Ended(Record, frozen=True, kw_only=True):
     reasons: list[str]
 
 
-AnyRecord = Header | FrameRecord | WorkerLost | Steered | Drained | Ended
+AnyRecord = Header | FrameRecord | WorkerLost | Steered | Ended
 
 
 class JournalWriter:

@@ -44,6 +44,7 @@ from chaperon_engine.protocol.messages import (
     AbortLoad,
     AcceptedSeries,
     EndPlacement,
+    Lease,
     Message,
     Ping,
     Place,
@@ -53,6 +54,7 @@ from chaperon_engine.protocol.messages import (
     Scheduled,
     Start,
     StopLoad,
+    TakeShares,
     ToWorker,
     WorkerDone,
     WorkerFailed,
@@ -173,6 +175,9 @@ class _Worker:
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
         """What came before the sessions did."""
+        self._taken: list[TakeShares] = []
+        """What came before the sessions did."""
+        self._lease: Lease | None = None
         self._stopped: asyncio.Future[None] = loop.create_future()
         """Done when the load was stopped or aborted."""
 
@@ -202,6 +207,11 @@ class _Worker:
                 self._recorder.accept_only(keys)
             case Place() | EndPlacement() | Scheduled() | Release():
                 self._placement.receive(message)
+            case Lease():
+                self._lease = message
+            case TakeShares():
+                self._taken.append(message)
+                self._take_over()
             case StopLoad() | AbortLoad():
                 self._stop = message
                 self._obey_stop()
@@ -219,6 +229,19 @@ class _Worker:
     def _say_ready(self) -> None:
         self._is_ready = True
         self.send(WorkerReady(pid=os.getpid(), core=self._setup.core))
+
+    def _take_over(self) -> None:
+        if self._runner is None:
+            return
+        for message in self._taken:
+            self._runner.take(message.shares, message.of, message.epoch)
+        self._taken.clear()
+
+    def _watch_lease(self) -> None:
+        if self._lease is not None and self._stop is None and now_ns() > self._lease.until_ns:
+            self._log.add("warning", f"worker {self.number}", "the lease of its agent is over")
+            self._stop = StopLoad()
+            self._obey_stop()
 
     def _obey_stop(self) -> None:
         if self._runner is None or self._stop is None:
@@ -280,6 +303,7 @@ class _Worker:
             placement=self._placement,
         )
         self._obey_stop()
+        self._take_over()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -330,6 +354,7 @@ class _Worker:
             else:
                 # Timers of uvloop may fire early: a frame ends at its boundary, not before.
                 continue
+            self._watch_lease()
             await self._collect(ended_ns)
         await load
 

@@ -31,10 +31,12 @@ from chaperon_engine.protocol.wire import (
     AgentHello,
     AgentNote,
     AgentPing,
+    AgentPong,
     AgentPrepare,
     AgentReady,
     AgentStart,
     AgentStarted,
+    AgentStopped,
     FromAgent,
     ToAgent,
 )
@@ -72,6 +74,7 @@ class Lead:
         self.started: AgentStarted | None = None
         self.done: AgentDone | None = None
         self.start_ns = 0
+        self.heard_ns = 0
         self.acknowledges = True
         self.refuses = ""
         self.port = 0
@@ -119,7 +122,7 @@ class Lead:
 
     async def _ping(self) -> None:
         for number in count():
-            self.tell(AgentPing(number=number))
+            self.tell(AgentPing(number=number, heard_ns=self.heard_ns))
             await asyncio.sleep(0.1)
 
     def _welcome(self, link: AgentLink) -> None:
@@ -139,6 +142,8 @@ class Lead:
                 self.start_ns = time.monotonic_ns() + 100_000_000
                 self.aggregate.begin(self.start_ns)
                 self.tell(AgentStart(delay_ns=100_000_000, run_start_ns=self.start_ns))
+            case AgentPong(sent_ns=sent_ns):
+                self.heard_ns = sent_ns
             case AgentStarted():
                 self.started = message
             case AgentFrame(frame=frame):
@@ -147,6 +152,8 @@ class Lead:
                 self.tell(Release())
             case AgentNote(text=text):
                 self.notes.append(text)
+            case AgentStopped(why=why):
+                self.notes.append(why)
             case AgentFailed():
                 self.failure = message
             case AgentDone():

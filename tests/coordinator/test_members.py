@@ -63,7 +63,7 @@ class Driver:
         self.now = 100.0
         settings: dict[str, Any] = {"expect": 2, **terms}
         self.run = RunState(
-            plan(),
+            settings.pop("plan", None) or plan(),
             workers,
             self.now,
             limits=Limits(start_delay_s=0.0, return_wait_s=20.0, barrier_s=8.0),
