@@ -12,6 +12,7 @@ from typing import Final
 
 from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import (
+    AckFrames,
     Action,
     AgentIsLost,
     ApplyFrame,
@@ -35,7 +36,6 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
 )
 from chaperon_engine.protocol.wire import (
-    Ack,
     AgentDone,
     AgentFailed,
     AgentFrame,
@@ -242,7 +242,7 @@ class Attendance(ABC):
             if frame.lost and not agent.cores_left:
                 agent.has_stopped = True
                 actions += self._leaves(agent, "all of its workers were lost", now)
-        return [*actions, TellAgent(link, Ack(next_seq=agent.next_seq))]
+        return [*actions, AckFrames(link, agent.next_seq)]
 
     def _agent_stopped(self, agent: Agent, why: str, now: float) -> list[Action]:
         """Its load ended; that of the others may go on."""

@@ -19,6 +19,7 @@ from chaperon_engine.runs.record import HandOver
 
 __all__ = [
     "AbortAsked",
+    "AckFrames",
     "Action",
     "AgentGone",
     "AgentIsBack",
@@ -198,6 +199,14 @@ class TellAgent:
 
 
 @dataclass(frozen=True)
+class AckFrames:
+    """Tell an agent that all frames before `next_seq` are safe, as soon as they are."""
+
+    link: int
+    next_seq: int
+
+
+@dataclass(frozen=True)
 class SendBundle:
     """Send the test code."""
 
@@ -295,6 +304,7 @@ Action = (
     | KillWorker
     | WorkerIsLost
     | TellAgent
+    | AckFrames
     | SendBundle
     | HandOut
     | StartAgent

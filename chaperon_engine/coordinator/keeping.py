@@ -6,7 +6,6 @@ decisions, viewers, the aggregate.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from chaperon_engine.runs.record import (
     write_record,
 )
 from chaperon_engine.text import visible
-
-SYNC_EVERY_S = 1.0
 
 
 def terms_of(launch: LaunchRequest) -> Terms | None:
@@ -75,7 +72,6 @@ class RunKeeper:
         self._directory = directory
         self._on_trouble = on_trouble
         self._journal: JournalWriter | None = None
-        self._synced_at = 0.0
 
     def begin(self, header: Header) -> None:
         """The load begins: open the journal, write run.json."""
@@ -116,12 +112,20 @@ class RunKeeper:
         self.record.hand_overs.append(hand_over)
         self.write_record()
 
-    def sync(self) -> None:
-        """Make what was written durable, at most once a second."""
-        now = time.monotonic()
-        if now - self._synced_at >= SYNC_EVERY_S:
-            self._synced_at = now
-            self._write(lambda journal: journal.sync())
+    def begin_sync(self) -> Callable[[], None] | None:
+        """See `acknowledging.Durable`."""
+        if self._journal is None:
+            return None
+        try:
+            return self._journal.begin_sync()
+        except OSError as error:
+            self.sync_failed(error)
+            return None
+
+    def sync_failed(self, error: OSError) -> None:
+        """See `acknowledging.Durable`."""
+        self._journal = None
+        self._give_up(error)
 
     def end(self, ended: Ended) -> None:
         """The run is over: close the journal, write run.json."""

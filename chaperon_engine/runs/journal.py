@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -144,6 +145,14 @@ class JournalWriter:
             self._unsynced = False
             _sync(self._file.fileno())
 
+    def begin_sync(self) -> Callable[[], None] | None:
+        """The work for a thread that makes what was appended so far durable; None when it is. It
+        may go on after `close`. Both raise OSError."""
+        if not self._unsynced:
+            return None
+        self._unsynced = False
+        return partial(_sync_and_close, os.dup(self._file.fileno()))
+
     def close(self) -> None:
         """Write what waits, sync and close. Raises OSError; closed in any case."""
         try:
@@ -225,6 +234,13 @@ class JournalReader(RecordReader[AnyRecord]):
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 _sync = getattr(os, "fdatasync", os.fsync)

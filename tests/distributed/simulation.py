@@ -351,6 +351,7 @@ class World:
         """The coordinator's machine."""
         self.local = FakeWorker(0, self, self._local_said)
         self._queue: list[Any] = []
+        self._unsynced: dict[int, int] = {}
         self.wires: dict[int, Wire] = {}
         self.apart_until: dict[int, float] = {}
         self.applied: dict[int, list[Frame]] = {}
@@ -509,6 +510,9 @@ class World:
                             wire, Refused(reason=reason, user_error=user_error), to_agent=True
                         )
                     self.hang_up(wire, by_agent=False)
+            case run_events.AckFrames(link, next_seq):
+                # What is written is on disk when the next tick comes.
+                self._unsynced[link] = next_seq
             case run_events.NoteHandOver(hand_over):
                 self.hand_overs.append(hand_over)
             case run_events.RefuseRun():
@@ -542,6 +546,10 @@ class World:
     def step(self) -> None:
         self.now = round(self.now + STEP_S, 6)
         if self.run is not None and not self.is_asleep:
+            for link, next_seq in self._unsynced.items():
+                if not self.wires[link].coordinator_closed:
+                    self.send(self.wires[link], Ack(next_seq=next_seq), to_agent=True)
+            self._unsynced.clear()
             self.local.look()
             while self._queue:
                 self.tell(self._queue.pop(0))
