@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from chaperon_engine.agent import events as agent_events
@@ -255,7 +256,7 @@ class Host:
         self._queue.append((worker, message))
 
     def look(self) -> None:
-        if self.state is None or self.is_asleep:
+        if self.state is None or self.is_asleep or self.ending is not None:
             return
         for worker in list(self.crew):
             worker.look()
@@ -335,15 +336,18 @@ class Host:
 class World:
     """A coordinator with one local worker, and the hosts."""
 
-    def __init__(self, seed: int, *, hosts: int = 2, fewer_ok: bool = True):
+    def __init__(
+        self, seed: int, *, hosts: int = 2, fewer_ok: bool = True, on_loss: str | None = None,
+        duration_s: float | None = None,
+    ):  # fmt: skip
         self.random = random.Random(seed)
         self.now = 100.0
         self.hosts = [Host(number, self) for number in range(hosts)]
         terms = Terms(
             expect=hosts, start_timeout_s=4.0, fewer_ok=fewer_ok,
-            on_loss=self.random.choice(["continue", "respread", "respread", "fail"]),
+            on_loss=on_loss or self.random.choice(["continue", "respread", "respread", "fail"]),
         )  # fmt: skip
-        self.duration_s = self.random.choice([3.0, 8.0])
+        self.duration_s = duration_s or self.random.choice([3.0, 8.0])
         self.run: RunState | None = RunState(
             plan(self.duration_s), 1, self.now, limits=LIMITS, terms=terms
         )
@@ -353,6 +357,8 @@ class World:
         self._queue: list[Any] = []
         self._unsynced: dict[int, int] = {}
         self.wires: dict[int, Wire] = {}
+        """Those that are not closed on both sides."""
+        self._wire_numbers = count()
         self.apart_until: dict[int, float] = {}
         self.applied: dict[int, list[Frame]] = {}
         self.of = 1
@@ -384,7 +390,7 @@ class World:
         return self.now < self.apart_until.get(host.number, 0.0)
 
     def connect(self, host: Host) -> Wire:
-        wire = Wire(len(self.wires), host)
+        wire = Wire(next(self._wire_numbers), host)
         self.wires[wire.number] = wire
         return wire
 
@@ -425,6 +431,9 @@ class World:
 
     def _deliver(self) -> None:
         for wire in list(self.wires.values()):
+            if wire.agent_closed and wire.coordinator_closed:
+                del self.wires[wire.number]
+                continue
             if self.is_apart(wire.host):
                 continue
             deaf = self.is_asleep
@@ -503,8 +512,8 @@ class World:
                 assert frame.seq == len(frames), "a frame was applied twice, or one was left out"
                 frames.append(frame)
             case run_events.DropAgent(link, reason, user_error):
-                wire = self.wires[link]
-                if not wire.coordinator_closed:
+                wire = self.wires.get(link)
+                if wire is not None and not wire.coordinator_closed:
                     if reason:
                         self.send(
                             wire, Refused(reason=reason, user_error=user_error), to_agent=True
@@ -547,7 +556,7 @@ class World:
         self.now = round(self.now + STEP_S, 6)
         if self.run is not None and not self.is_asleep:
             for link, next_seq in self._unsynced.items():
-                if not self.wires[link].coordinator_closed:
+                if link in self.wires and not self.wires[link].coordinator_closed:
                     self.send(self.wires[link], Ack(next_seq=next_seq), to_agent=True)
             self._unsynced.clear()
             self.local.look()

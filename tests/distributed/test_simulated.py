@@ -13,7 +13,7 @@ import pytest
 from chaperon_engine.coordinator.events import DrainAsked
 from tests.distributed.simulation import Host, World
 
-HISTORIES = int(os.environ.get("CHAPERON_HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("CHAPERON_HISTORIES", "1000"))
 CHUNKS = 10
 LONGEST_STEPS = 600
 MISFORTUNES = (
