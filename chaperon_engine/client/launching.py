@@ -20,7 +20,6 @@ from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.clock import SystemClock
 from chaperon_engine.definition.plan import ON_LOSS, LaunchRequest, Plan
-from chaperon_engine.engine import descriptors
 from chaperon_engine.engine.address import address_of
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.platform import usable_cores
@@ -28,6 +27,7 @@ from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import make_record, write_launch, write_record
 from chaperon_engine.text import visible
+from chaperon_engine.worker import descriptors
 
 __all__ = ["describe", "launch"]
 

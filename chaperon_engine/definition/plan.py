@@ -149,6 +149,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A load test as plain data, as a .toml or .json file would say it."""
     folder: str = ""
     """With `data`: absolute path of the folder below which it may name files."""
+    working_folder: str = ""
+    """In which the code of sessions runs; empty: that of the process which starts the run. Agents
+    get the same place within what was sent to them."""
     name: str | None = None
     """Which load test or scenario of the file; None when there is only one."""
     overrides: list[str] = []

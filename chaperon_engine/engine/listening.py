@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from chaperon_engine.coordinator.certificate import join_line, self_signed
 from chaperon_engine.coordinator.listener import Listener
@@ -36,7 +37,7 @@ async def listen_for_agents(
     secret = RunSecret(os.urandom(SECRET_BYTES))
     credentials = self_signed(record.id, directory.path)
     token_file = str(write_token(directory.path, secret.token("agent")))
-    bundle = collect(launch, record.plan)
+    bundle = collect(launch, record.plan, working=Path.cwd())
     for line in (*bundle.listing(), *bundle.left_out):
         say("info", f"for agents: {line}")
     listener = Listener(

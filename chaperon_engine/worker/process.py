@@ -63,6 +63,7 @@ from chaperon_engine.protocol.messages import (
 )
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible
+from chaperon_engine.worker import descriptors
 from chaperon_engine.worker.forgotten import watching
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import OutputStream
@@ -171,6 +172,7 @@ class _Worker:
         self._prepare: asyncio.Future[Prepare] = loop.create_future()
         self._share: Prepare | None = None
         """The newest one: which share of the sessions is this worker's."""
+        self._plan: Plan | None = None
         self._is_ready = False
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
@@ -224,7 +226,17 @@ class _Worker:
         if not self._prepare.done():
             self._prepare.set_result(prepare)
         elif self._is_ready:
-            self._say_ready()
+            try:
+                self._check_descriptors(prepare)
+            except UserError as error:
+                self.send(WorkerFailed(message=str(error)))
+            else:
+                self._say_ready()
+
+    def _check_descriptors(self, prepare: Prepare) -> None:
+        """Each host has limits of its own."""
+        if self._plan is not None:
+            descriptors.check(self._plan, prepare.workers, descriptors.hard_limit())
 
     def _say_ready(self) -> None:
         self._is_ready = True
@@ -279,7 +291,11 @@ class _Worker:
 
     async def _get_ready(self, prepare: Prepare) -> ResolvedTest:
         request = msgspec.msgpack.decode(prepare.launch, type=LaunchRequest)
+        if request.working_folder:
+            os.chdir(request.working_folder)
         test = resolve(request)
+        self._plan = test.plan
+        self._check_descriptors(self._share or prepare)
         if self.number == 0 and request.preflight:
             await check_services(test)
         return test

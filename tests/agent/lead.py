@@ -58,11 +58,12 @@ class Lead:
     """Member 0 is the agent."""
 
     def __init__(
-        self, credentials: Credentials, launch: LaunchRequest, *, shares: list[int], of: int
-    ):
+        self, credentials: Credentials, launch: LaunchRequest, *, shares: list[int], of: int,
+        working: Path | None = None,
+    ):  # fmt: skip
         self.credentials = credentials
         self.secret = RunSecret(os.urandom(32))
-        self.bundle = collect(launch)
+        self.bundle = collect(launch, working=working)
         self.shares = shares
         self.of = of
         self.aggregate = RunAggregate(1)
@@ -196,12 +197,14 @@ class Joined:
 
     @classmethod
     async def start(
-        cls, lead: Lead, folder: Path, *options: str, pin: str = "", token: str = ""
-    ) -> Joined:
+        cls, lead: Lead, folder: Path, *options: str, pin: str = "", token: str = "",
+        descriptors: str = "unlimited",
+    ) -> Joined:  # fmt: skip
         token_file = write_token(folder, lead.secret.token("agent"))
         if token:
             token_file.write_text(token)
         process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", f'ulimit -n {descriptors} 2>/dev/null; exec "$@"', "sh",
             sys.executable, "-m", "chaperon_engine.cli", "worker", "join",
             f"127.0.0.1:{lead.port}", "--run", RUN, "--pin", pin or lead.credentials.pin,
             "--token-file", str(token_file), "--name", "host a", "--no-pin", *options,
