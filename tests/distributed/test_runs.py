@@ -155,6 +155,26 @@ async def test_sessions_of_a_killed_agent_begin_anew_on_those_that_remain(
     assert 0 <= server.requests - report.totals.requests < 600
 
 
+async def test_workers_whose_agent_stands_still_stop_by_its_lease_and_all_they_did_is_counted(
+    server: CountingServer, scenario: Write, start: Start
+) -> None:
+    launched = await start(scenario(duration="30s"), workers=0, expect=1)
+    agent = await launched.join("a", workers=2)
+    await launched.begins()
+    await grows(server, 200)
+    agent.signal(signal.SIGSTOP)
+    before = server.requests
+    await rests(server, quiet_s=1.0)
+    assert server.requests > before, "its workers went on for a while"
+    agent.signal(signal.SIGCONT)
+    await launched.last()
+    await agent.end()
+    report = reported(launched)
+    assert report.totals.requests == server.requests
+    assert report.run.partial
+    assert report.run.workers[0].state == "done"
+
+
 async def test_a_worker_killed_on_an_agents_host_is_counted_from_its_shared_memory(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:
