@@ -127,6 +127,13 @@ def steal_share(before: CoreTimes | None, after: CoreTimes | None) -> float:
     return min(max((after.steal - before.steal) / (after.total - before.total), 0.0), 1.0)
 
 
+def suspended_s() -> float:
+    """How long this machine has slept since it was started, which its monotonic clock leaves out;
+    0 where the system does not tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if clock is None else time.clock_gettime(clock) - time.monotonic()
+
+
 def process_cpu_ns() -> int:
     """Processor time that this process has used, user and system, in nanoseconds."""
     return time.process_time_ns()

@@ -13,6 +13,7 @@ import random
 from typing import Literal
 
 from chaperon_engine.agent.events import AgentLimits
+from chaperon_engine.protocol.messages import Lease
 
 DEFAULT_LEASE_S = 15.0
 """As long as no coordinator has said another."""
@@ -34,6 +35,8 @@ class Line:
         self._heard_at = now
         """When the coordinator was last heard, or began to be looked for."""
         self._opened_at = now
+        self._confirmed_at = now
+        """When this side said what the coordinator is known to have heard last."""
         self._seen_at = now
 
     @property
@@ -47,7 +50,8 @@ class Line:
         return self._backoff_s == self._limits.first_backoff_s
 
     def look(self, now: float) -> None:
-        """Time has passed. Who was away itself cannot hold silence against others."""
+        """Time has passed. Who was away itself cannot hold silence against others; the lease
+        ends all the same, for the others go by it."""
         if now - self._seen_at > self._limits.blind_after_s:
             self._heard_at += now - self._seen_at
         self._seen_at = now
@@ -56,6 +60,10 @@ class Line:
         """The coordinator said something."""
         self._heard_at = now
 
+    def confirmed(self, said_at: float) -> None:
+        """The coordinator has heard what was said then."""
+        self._confirmed_at = max(self._confirmed_at, said_at)
+
     def opened(self, now: float) -> None:
         """Both sides have proved the token."""
         self.state, self._opened_at = "greeting", now
@@ -63,6 +71,7 @@ class Line:
     def admitted(self, lease_s: float) -> None:
         """The coordinator takes this agent."""
         self.state, self.was_up = "up", True
+        self.confirmed(self._opened_at)
         self.lease_s = self._limits.lease_s or lease_s
         self._backoff_s = self._limits.first_backoff_s
 
@@ -84,9 +93,14 @@ class Line:
         since = max(self._heard_at, self._opened_at)
         return self.state in ("greeting", "up") and now - since > self._limits.silent_s
 
+    @property
+    def lease(self) -> Lease:
+        """Until when the load may go on."""
+        return Lease(until_ns=round((self._confirmed_at + self.lease_s) * 1e9))
+
     def is_lease_over(self, now: float) -> bool:
-        """Who was admitted must not go on without having been heard for so long."""
-        return self.was_up and now - self._heard_at > self.lease_s
+        """Who was admitted must not go on without being known to have been heard for so long."""
+        return self.was_up and now - self._confirmed_at > self.lease_s
 
     def is_given_up(self, now: float) -> bool:
         """The coordinator has been looked for long enough."""

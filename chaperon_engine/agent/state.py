@@ -5,9 +5,10 @@ What the host does:
     idle ── AgentPrepare ──> preparing ── all ready ──> ready ── AgentStart ──> running ──> over
      └──────────────── a worker refuses, is gone, or somebody leaves ──────────────────> finished
 
-The connection beside that is in `line`. A coordinator that is not heard for the lease makes the
-load stop; dialling goes on until it is back, or `return_s` is over. What was measured waits in
-the outbox. At the end: the last frame acknowledged, AgentDone told, the coordinator hangs up.
+The connection beside that is in `line`, the workers in `load`. A coordinator that is not heard for
+the lease makes the load stop; dialling goes on until it is back, or `return_s` is over. A load that
+was stopped does not begin again: others may have its shares by then. What was measured waits in the
+outbox. At the end: the last frame acknowledged, AgentDone told, the coordinator hangs up.
 
 Times are monotonic seconds.
 """
@@ -43,12 +44,10 @@ from chaperon_engine.agent.events import (
 )
 from chaperon_engine.agent.leaving import ASKED, MAX_SENTENCE, SIGNAL, Leaving
 from chaperon_engine.agent.line import Line
+from chaperon_engine.agent.load import HostLoad
 from chaperon_engine.agent.merging import FrameMerger
 from chaperon_engine.agent.outbox import Outbox
-from chaperon_engine.agent.relaying import Relay
-from chaperon_engine.crew.events import KillWorker, Say, Send, WorkerState
-from chaperon_engine.crew.watch import CrewWatch
-from chaperon_engine.metrics.model import Frame
+from chaperon_engine.crew.events import Say, WorkerState
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     AcceptedSeries,
@@ -57,13 +56,12 @@ from chaperon_engine.protocol.messages import (
     Place,
     Placed,
     Pong,
-    Prepare,
     Refused,
     Release,
     Schedule,
     Scheduled,
-    Start,
     StopLoad,
+    TakeShares,
     Withdraw,
     WorkerDone,
     WorkerFailed,
@@ -83,6 +81,7 @@ from chaperon_engine.protocol.wire import (
     AgentReady,
     AgentStart,
     AgentStarted,
+    AgentStopped,
     Drain,
     ToAgent,
 )
@@ -111,18 +110,12 @@ class AgentState:
         self.phase: Phase = "idle" if left is None else "over"
         self.line = Line(self.limits, now, hello.instance)
         self.outbox = left if left is not None else Outbox()
-        self._watch = CrewWatch(workers, now, self.limits)
-        self.workers = self._watch.workers
-        self.shares: list[int] = []
-        """Of the workers in their order; those beyond have nothing to do."""
-        self._relay = Relay(workers)
-        self._merger: FrameMerger | None = None
+        self.load = HostLoad(workers, now, self.limits)
+        self.workers = self.load.workers
         self._delivers = left is not None
         self._member: int | None = None
         self._prepare: AgentPrepare | None = None
-        self._prepared_at = 0.0
         self._started: AgentStarted | None = None
-        self._started_at = 0.0
         self._end = Leaving()
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -156,7 +149,7 @@ class AgentState:
     # the connection
 
     def _tick(self, now: float) -> list[Action]:
-        self._watch.look(now)
+        self.load.watch.look(now)
         self.line.look(now)
         actions: list[Action] = []
         if self._end.done_at is None and self.line.dials(now):
@@ -189,7 +182,7 @@ class AgentState:
         self.line.closed(now)
         return [
             Say("warning", f"the connection to the coordinator ended: {visible(reason)}"),
-            *self._relay.disconnected(),
+            *self.load.relay.disconnected(),
         ]
 
     def _admitted(self, message: Admitted) -> list[Action]:
@@ -207,8 +200,10 @@ class AgentState:
             return self._finish(str(error))
         if self._started is not None:
             actions.append(Tell(self._started))
+        if self._end.why:
+            actions.append(Tell(AgentStopped(why=self._end.why)))
         if self._end.told_idle:
-            actions.append(Tell(WorkerIdle()))
+            actions.append(Tell(WorkerIdle(epoch=self.load.epoch)))
         return actions
 
     def _watch_lease(self, now: float) -> list[Action]:
@@ -232,9 +227,12 @@ class AgentState:
             case Refused(reason=reason, user_error=user_error):
                 ending: Ending = "refused" if user_error else "failed"
                 return self._finish(visible(reason, 500), ending)
-            case AgentPing(number=number):
+            case AgentPing(number=number, heard_ns=heard_ns):
+                self.line.confirmed(heard_ns / 1e9)
                 moment_ns = int(now * 1e9)
-                return [Tell(AgentPong(number=number, received_ns=moment_ns, sent_ns=moment_ns))]
+                pong = AgentPong(number=number, received_ns=moment_ns, sent_ns=moment_ns)
+                is_loading = self.phase == "running" and not self._end.why
+                return [Tell(pong), *(self.load.send_all(self.line.lease) if is_loading else [])]
             case AgentPrepare():
                 return self._take_shares(message, now)
             case AgentStart():
@@ -245,68 +243,55 @@ class AgentState:
                 except ValueError as error:
                     return [HangUp(), *self._disconnected(str(error), now)]
                 return [Forget(next_seq)]
-            case StopLoad() | AbortLoad() | Drain() | AcceptedSeries() | Release():
+            case StopLoad() | AbortLoad() | Drain() | TakeShares() | AcceptedSeries() | Release():
                 return self._steered(message, now)
             case Place():
-                able = [each.number for each in self._mine if each.state == "running"]
-                return [*self._relay.place(message, [] if self._end.why else able)]
+                return [*self.load.relay.place(message, [] if self._end.why else self.load.able)]
             case EndPlacement(placement=placement):
-                return [*self._relay.end(placement)]
+                return [*self.load.relay.end(placement)]
             case Scheduled(request=request, outcome=outcome):
-                return [*self._relay.answered(request, outcome)]
+                return [*self.load.relay.answered(request, outcome)]
             case _:
                 return []  # pieces of the bundle
 
     def _take_shares(self, message: AgentPrepare, now: float) -> list[Action]:
         if self.phase not in ("idle", "preparing", "ready"):
             return []
-        if len(message.shares) > len(self._watch.alive):
+        if len(message.shares) > len(self.load.watch.alive):
             return self._refuse(
                 f"{len(message.shares)} shares for {len(self.workers)} workers", False
             )
-        self.phase, self._prepare, self._prepared_at = "preparing", message, now
-        self.shares = list(message.shares)
-        actions: list[Action] = []
-        for worker, share in zip(self.workers, self.shares, strict=False):
-            worker.state = "starting"
-            prepare = Prepare(
-                launch=message.launch, workers=message.of, worker=share, seed=message.seed
-            )
-            actions.append(Send(worker.number, prepare))
-        return actions
+        self.phase, self._prepare = "preparing", message
+        return [*self.load.prepare(message, now)]
 
     def _start(self, message: AgentStart, now: float) -> list[Action]:
         if self.phase != "ready" or self._prepare is None or self._member is None:
             return []
+        if self.line.is_lease_over(now):
+            return self._refuse("the start came when its lease was over", False)
         received_ns = int(now * 1e9)
         start_ns = received_ns + message.delay_ns
         self.phase = "running"
-        self._started_at = start_ns / 1e9
         self._started = AgentStarted(received_ns=received_ns, started_ns=start_ns)
-        self._merger = FrameMerger(
-            self.shares,
+        merger = FrameMerger(
+            self.load.shares,
             member=self._member,
             epoch=self._prepare.epoch,
             shift_ns=message.run_start_ns - start_ns,
             max_series=self._prepare.max_series,
             name=self.hello.name,
         )
-        actions: list[Action] = [
+        return [
             Say("info", "the load begins"),
             BeginJournal(self._member, self._prepare.epoch),
             Tell(self._started),
+            *self.load.start(merger, start_ns, self.line.lease, now),
         ]
-        for worker in self.workers[len(self.shares) :]:
-            worker.state = "done"
-            actions.append(KillWorker(worker.number))
-        for worker in self._mine:
-            worker.state = "running"
-            worker.heard_at = now
-            actions.append(Send(worker.number, Start(start_ns=start_ns)))
-        return actions
 
     def _steered(
-        self, message: StopLoad | AbortLoad | Drain | AcceptedSeries | Release, now: float
+        self,
+        message: StopLoad | AbortLoad | Drain | TakeShares | AcceptedSeries | Release,
+        now: float,
     ) -> list[Action]:
         if self.phase != "running":
             return []
@@ -319,23 +304,26 @@ class AgentState:
                 return [Say("info", "leaving on request"), *self._stop(ASKED)]
             case Release():
                 return self._release()
+            case TakeShares():
+                return self._take_over(message)
             case _:
-                return self._send_all(message)
+                return [*self.load.send_all(message)]
+
+    def _take_over(self, message: TakeShares) -> list[Action]:
+        if self._end.why or self._end.is_released or self._end.aborted_at is not None:
+            return []
+        taken = self.load.take_over(message)
+        if taken:
+            self._end.told_idle = False
+        return [*taken]
 
     # what the workers say
-
-    @property
-    def _mine(self) -> list[WorkerState]:
-        """Workers that have a share."""
-        return self.workers[: len(self.shares)]
-
-    def _send_all(self, message: StopLoad | AbortLoad | AcceptedSeries | Release) -> list[Action]:
-        return [Send(worker.number, message) for worker in self._watch.alive]
 
     def _worker_said(self, worker: WorkerState, message: FromWorker, now: float) -> list[Action]:
         if not worker.alive:
             return []
         worker.heard_at = now
+        relay = self.load.relay
         match message:
             case WorkerReady(pid=pid, core=core):
                 if worker.state == "starting" and self.phase == "preparing":
@@ -343,98 +331,83 @@ class AgentState:
                     return self._say_ready()
                 return []
             case WorkerFailed(message=text, user_error=user_error):
-                if self._merger is None:
+                if self.load.merger is None:
                     return self._refuse(text, user_error)
-                return [*self._watch.distrust(worker, text)]
+                return [*self.load.watch.distrust(worker, text)]
             case WorkerFrame(frame=frame):
-                return self._take_frame(worker, frame, now)
+                return [*self.load.take_frame(worker, frame, now)]
             case Pong():
-                return [*self._watch.answered(worker)]
+                return [*self.load.watch.answered(worker)]
             case WorkerDone(no_session_passed_init=refused_all):
                 worker.refused_all = refused_all
-                self._watch.ended(worker)
-                return [*self._relay.gone(worker.number, "ended before it")]
+                self.load.watch.ended(worker)
+                return [*relay.gone(worker.number, "ended before it")]
             case WorkerIdle():
-                worker.is_idle = True
+                self.load.idle(worker, message)
                 return []
             case Schedule(request=request, what=what):
-                up = self.line.is_up
-                return [*self._relay.ask(worker.number, request, what, connected=up)]
+                return [*relay.ask(worker.number, request, what, connected=self.line.is_up)]
             case Withdraw(request=request):
-                return [*self._relay.withdrawn(worker.number, request)]
+                return [*relay.withdrawn(worker.number, request)]
             case Placed():
-                return [*self._relay.ended(worker.number, message)]
+                return [*relay.ended(worker.number, message)]
 
     def _say_ready(self) -> list[Action]:
-        if any(worker.state != "ready" for worker in self._mine):
+        mine = self.load.mine
+        if any(worker.state != "ready" for worker in mine):
             return []
         self.phase = "ready"
         assert self._prepare is not None
-        pids = [each.pid for each in self._mine]
-        ready = AgentReady(shares=self.shares, pids=pids, epoch=self._prepare.epoch)
-        return [Tell(ready)]
-
-    def _take_frame(self, worker: WorkerState, frame: Frame, now: float) -> list[Action]:
-        if self._merger is None:
-            return []
-        try:
-            self._merger.put(worker.number, frame, now)
-        except ValueError as error:
-            return [*self._watch.distrust(worker, str(error))]
-        worker.had_last_frame = worker.had_last_frame or frame.last
-        return []
+        pids = [each.pid for each in mine]
+        return [Tell(AgentReady(shares=self.load.shares, pids=pids, epoch=self._prepare.epoch))]
 
     def _worker_exited(self, worker: WorkerState, how: str, slots: list[list[int]]) -> list[Action]:
         if not worker.alive:
             return []
-        if self._merger is None:
+        if self.load.merger is None:
             return self._refuse(f"worker {worker.number} ended before the load ({how})", False)
-        if worker.had_last_frame:
-            self._watch.ended(worker)
-            return [*self._relay.gone(worker.number, "ended before it")]
-        note = self._watch.lost(worker, how)
-        self._merger.lose(worker.number, note, slots)
-        return [
-            Say("error", f"worker {worker.number} was lost: {note}"),
-            *self._relay.gone(worker.number, f"was lost: {note}"),
-        ]
+        why, said = self.load.lose(worker, how, slots)
+        return [*said, *self.load.relay.gone(worker.number, why)]
 
     def _hang_located(self, worker: WorkerState, place: str) -> list[Action]:
-        actions: list[Action] = [*self._watch.located(worker, place)]
+        actions: list[Action] = [*self.load.watch.located(worker, place)]
         if self.phase == "preparing" and worker.place:
             self._end.warn(f"a worker waits at {worker.place}")
         return actions
 
     def _watch_workers(self, now: float) -> list[Action]:
-        if self.phase == "preparing" and now - self._prepared_at > self.limits.slow_s:
-            return [*self._watch.locate(each for each in self._mine if each.state == "starting")]
+        if self.phase == "preparing":
+            return [*self.load.locate_slow(now)]
         if self.phase != "running":
             return []
-        actions: list[Action] = [*self._watch.watch(now, self._started_at)]
+        actions: list[Action] = [*self.load.look_after(now)]
         if self._end.aborted_at is not None and now - self._end.aborted_at > self.limits.abort_s:
-            actions += self._watch.kill_all()
+            actions += self.load.watch.kill_all()
         return actions
 
     # how it ends
 
     def _stop(self, why: str) -> list[Action]:
         """The load of this host ends before that of the others."""
+        is_first = not self._end.why
         self._end.why = why
-        self._end.warn(f"the load of this host stops: {why}")
-        return self._send_all(StopLoad())
+        actions: list[Action] = [*self.load.send_all(StopLoad())]
+        if is_first and self.line.is_up:
+            actions.append(Tell(AgentStopped(why=why)))
+        return actions
 
     def _abort(self, now: float) -> list[Action]:
         if self._end.aborted_at is not None:
             return []
         self._end.aborted_at = now
-        return self._send_all(AbortLoad())
+        return [*self.load.send_all(AbortLoad())]
 
     def _release(self) -> list[Action]:
         """Nothing will be placed here any more: the workers' last frames may come."""
         if self._end.is_released:
             return []
         self._end.is_released = True
-        return self._send_all(Release())
+        return [*self.load.send_all(Release())]
 
     def _leave_asked(self, now: float) -> list[Action]:
         if self.phase in ("idle", "preparing", "ready"):
@@ -463,9 +436,9 @@ class AgentState:
         actions: list[Action] = []
         if self.phase == "running":
             actions += self._release_if_idle()
-            assert self._merger is not None
-            actions += [Keep(self.outbox.put(frame)) for frame in self._merger.take(now)]
-            if self._merger.is_over and not self._watch.alive:
+            assert self.load.merger is not None
+            actions += [Keep(self.outbox.put(frame)) for frame in self.load.merger.take(now)]
+            if self.load.is_over:
                 self.phase = "over"
         if self.line.is_up:
             actions += [Tell(note) for note in self._end.notes]
@@ -473,21 +446,20 @@ class AgentState:
             actions += [Tell(AgentFrame(frame=frame)) for frame in self.outbox.due()]
             if self.phase == "over" and not self.outbox and self._end.done_at is None:
                 self._end.done_at = now
-                actions.append(Tell(self._end.last_word(self._mine)))
+                actions.append(Tell(self._end.last_word(self.load.mine)))
         if self._end.done_at is not None and now - self._end.done_at > self.limits.farewell_s:
             actions += self._take_leave()
         return actions
 
     def _release_if_idle(self) -> list[Action]:
-        alive = self._watch.alive
-        if not alive or not all(worker.is_idle for worker in alive):
+        if not self.load.is_idle:
             return []
-        if self._end.why and not len(self._relay):
+        if self._end.why and not len(self.load.relay):
             return self._release()
         if self._end.told_idle:
             return []
         self._end.told_idle = True
-        return [Tell(WorkerIdle())]
+        return [Tell(WorkerIdle(epoch=self.load.epoch))]
 
     def _take_leave(self) -> list[Action]:
         self.phase = "finished"
@@ -495,4 +467,4 @@ class AgentState:
 
     def _finish(self, reason: str, ending: Ending = "failed") -> list[Action]:
         self.phase = "finished"
-        return [*self._watch.kill_all(), Finish(reason, ending)]
+        return [*self.load.watch.kill_all(), Finish(reason, ending)]

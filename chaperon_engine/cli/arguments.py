@@ -252,9 +252,10 @@ def _options_of_agents(command: argparse.ArgumentParser) -> None:
     )
     agents.add_argument(
         "--on-loss",
-        choices=("continue", "fail"),
+        choices=("continue", "respread", "fail"),
         default="continue",
-        help="when an agent is lost: go on without it (default), or end the run as failed",
+        help="when an agent is lost: go on without it (default), hand its sessions to the others, "
+        "or end the run as failed",
     )
     agents.add_argument(
         "--print-token", action="store_true", help="print the agents' token, not only its file"

@@ -19,8 +19,7 @@ from collections.abc import Callable
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.clock import SystemClock
-from chaperon_engine.definition.plan import LaunchRequest, Plan
-from chaperon_engine.engine import descriptors
+from chaperon_engine.definition.plan import ON_LOSS, LaunchRequest, Plan
 from chaperon_engine.engine.address import address_of
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.platform import usable_cores
@@ -28,6 +27,7 @@ from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import make_record, write_launch, write_record
 from chaperon_engine.text import visible
+from chaperon_engine.worker import descriptors
 
 __all__ = ["describe", "launch"]
 
@@ -107,8 +107,9 @@ def _check_agents(request: LaunchRequest) -> None:
         raise UserError(
             f"--listen waits for agents: say how many with --expect, 1 to {MAX_AGENTS:,}"
         )
-    if request.on_loss not in ("continue", "fail"):
-        raise UserError(f"--on-loss is {visible(request.on_loss)!r}, expected `continue` or `fail`")
+    if request.on_loss not in ON_LOSS:
+        expected = ", ".join(f"`{word}`" for word in ON_LOSS)
+        raise UserError(f"--on-loss is {visible(request.on_loss)!r}, expected {expected}")
     address_of(request.listen)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import (
+    AckFrames,
     Action,
     AgentIsLost,
     ApplyFrame,
@@ -19,8 +22,9 @@ from chaperon_engine.coordinator.events import (
     TellAgent,
     WorkerState,
 )
-from chaperon_engine.coordinator.members import Agent, Roster
+from chaperon_engine.coordinator.members import Roster
 from chaperon_engine.coordinator.placing import Placements
+from chaperon_engine.definition.plan import Plan
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import (
     AbortLoad,
@@ -32,7 +36,6 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
 )
 from chaperon_engine.protocol.wire import (
-    Ack,
     AgentDone,
     AgentFailed,
     AgentFrame,
@@ -41,17 +44,24 @@ from chaperon_engine.protocol.wire import (
     AgentPong,
     AgentReady,
     AgentStarted,
+    AgentStopped,
     Drain,
     FromAgent,
 )
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+MAX_AHEAD_S: Final = 5.0
+"""An agent's frame that ends later than this after now was not measured yet."""
+MAX_DRIFT: Final = 2e-4
+"""By how much two clocks may run apart in a second; both are made for less."""
+
 
 class Attendance(ABC):
     """The side of a run's state machine that is turned towards agents."""
 
-    def __init__(self, workers: Sequence[WorkerState], roster: Roster, limits: Limits):
+    def __init__(self, plan: Plan, workers: Sequence[WorkerState], roster: Roster, limits: Limits):
+        self.plan = plan
         self.workers = workers
         """Of this host."""
         self.roster = roster
@@ -68,6 +78,9 @@ class Attendance(ABC):
         self.aborted_at: float | None = None
         self.drained_at: dict[int, float] = {}
         """When members were asked to leave before the others."""
+        self._taken: dict[int, int] = {}
+        """How many shares of others each worker of this host took over."""
+        self._slept_s = 0.0
         self._placements = Placements(len(workers))
         self._is_released = False
         self._alone_since: float | None = None
@@ -81,6 +94,20 @@ class Attendance(ABC):
 
     @abstractmethod
     def _abort(self, by: str, now: float, reason: str = "") -> list[Action]: ...
+
+    @property
+    def drain_began_at(self) -> float | None:
+        """When the drain began: at the stop, or when the planned time was up; else None."""
+        planned = self.plan.planned_s
+        ends = [] if self.stopped_at is None else [self.stopped_at]
+        if planned is not None and self.started_at is not None:
+            ends.append(self.started_at + planned)
+        return min(ends, default=None)
+
+    def _is_ending(self, now: float) -> bool:
+        """No load is made any more."""
+        began = self.drain_began_at
+        return self.aborted_at is not None or (began is not None and now >= began)
 
     @property
     def _linked(self) -> list[Agent]:
@@ -98,7 +125,7 @@ class Attendance(ABC):
                 able += [
                     agent.number
                     for agent in self.roster.agents
-                    if agent.state == "running" and agent.link is not None
+                    if agent.state == "running" and agent.is_linked and not agent.has_left
                 ]
                 able = [number for number in able if number not in self.drained_at]
                 ending = "the run is ending" if self.stopped_at is not None else ""
@@ -129,7 +156,7 @@ class Attendance(ABC):
                 return self._start_if_ready(now)
             case AgentFailed(message=text, user_error=user_error):
                 if begun:
-                    return self._distrust(agent.number, visible(text))
+                    return self._distrust(agent.number, visible(text), now)
                 return self._agent_refuses(agent, visible(text), user_error)
             case _ if not begun:
                 return self._agent_refuses(agent, "it spoke before the load", False)
@@ -138,14 +165,18 @@ class Attendance(ABC):
                 self.roster.started(agent, message, round(self.started_at * 1e9))
                 return []
             case AgentFrame(frame=frame):
-                return self._agent_frame(agent, link, frame)
-            case WorkerIdle():
-                agent.is_idle = True
+                return self._agent_frame(agent, link, frame, now)
+            case AgentStopped(why=why):
+                return self._agent_stopped(agent, visible(why), now)
+            case WorkerIdle(epoch=epoch):
+                # One that crossed shares on their way to it does not count.
+                agent.is_idle = epoch >= agent.taken_epoch
                 return []
             case AgentDone(no_session_passed_init=refused_all):
                 if not agent.had_last_frame:
                     # What a process that died had kept was delivered by another one.
-                    return [*self.roster.drop(agent, ""), *self._lose(agent, "its process died")]
+                    died = "its process died"
+                    return [*self.roster.drop(agent, ""), *self._lose(agent, died, now)]
                 agent.state, agent.refused_all, agent.note = "done", refused_all, ""
                 return [
                     *self.roster.drop(agent, ""),
@@ -153,7 +184,7 @@ class Attendance(ABC):
                 ]
             case Schedule() | Withdraw() | Placed():
                 return self._placement(agent.number, message)
-        return self._distrust(agent.number, f"it sent {type(message).__name__} out of turn")
+        return self._distrust(agent.number, f"it sent {type(message).__name__} out of turn", now)
 
     def _agent_came(
         self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
@@ -173,19 +204,26 @@ class Attendance(ABC):
             actions.append(TellAgent(link, AbortLoad()))
         elif self.stopped_at is not None:
             actions.append(TellAgent(link, StopLoad()))
-        if agent.number in self.drained_at:
+        if agent.number in self.drained_at or agent.was_handed_over:
             actions.append(TellAgent(link, Drain()))
+        else:
+            actions += [TellAgent(link, each) for each in agent.taken]
         if self._is_released:
             actions.append(TellAgent(link, Release()))
         return actions
 
-    def _agent_frame(self, agent: Agent, link: int, frame: Frame) -> list[Action]:
+    def _agent_frame(self, agent: Agent, link: int, frame: Frame, now: float) -> list[Action]:
         if frame.worker != agent.number or frame.epoch != agent.epoch:
             return self._distrust(
                 agent.number,
                 f"it sent a frame of member {frame.worker}, epoch {frame.epoch}, and is member "
                 f"{agent.number} in epoch {agent.epoch}",
+                now,
             )
+        assert self.started_at is not None
+        drift_s = MAX_DRIFT * max(0.0, now - self.started_at)
+        if frame.end_ns / 1e9 > now + self._slept_s + MAX_AHEAD_S + drift_s:
+            return self._distrust(agent.number, "it sent a frame that ends in the future", now)
         if frame.seq > agent.next_seq:
             # Something in between was lost: the return says from where to send again.
             return self.roster.drop(agent, "")
@@ -199,8 +237,34 @@ class Attendance(ABC):
                 note = f"agent {agent.name} lost worker {lost.worker}: {visible(lost.note)}"
                 self.partial = True
                 self.reasons.append(note)
+                agent.lost_workers += 1
                 actions.append(Say("error", note))
-        return [*actions, TellAgent(link, Ack(next_seq=agent.next_seq))]
+            if frame.lost and not agent.cores_left:
+                agent.has_stopped = True
+                actions += self._leaves(agent, "all of its workers were lost", now)
+        return [*actions, AckFrames(link, agent.next_seq)]
+
+    def _agent_stopped(self, agent: Agent, why: str, now: float) -> list[Action]:
+        """Its load ended; that of the others may go on."""
+        agent.has_stopped = True
+        if agent.number in self.drained_at or agent.has_left or self._is_ending(now):
+            return []
+        self.partial = True
+        self.reasons.append(f"agent {agent.name} stopped its load before the others: {why}")
+        return [Say("error", self.reasons[-1]), *self._leaves(agent, why, now)]
+
+    def _leaves(self, agent: Agent, why: str, now: float) -> list[Action]:
+        """It takes no part in the load any more: what the run was told to do then."""
+        if agent.has_left:
+            return []
+        agent.has_left = why or "it gave no reason"
+        terms = self.roster.terms
+        if terms is None or terms.on_loss != "fail" or self.aborted_at is not None:
+            return []
+        reason = f"agent {agent.name} was lost, and the run was told to fail then"
+        actions = self._abort("limit", now, reason)
+        self.status = "failed"
+        return actions
 
     def _agent_refuses(self, agent: Agent, text: str, user_error: bool) -> list[Action]:
         """It cannot take part, and the load has not begun."""
@@ -223,14 +287,15 @@ class Attendance(ABC):
             actions.append(Say("warning", f"the connection to agent {agent.name} was lost"))
         return [*actions, *self._placements.gone(agent.number, "lost its connection")]
 
-    def _distrust(self, member: int, problem: str) -> list[Action]:
+    def _distrust(self, member: int, problem: str, now: float) -> list[Action]:
         """What it sends cannot be believed, or it gave up: nothing more is taken from it."""
         agent = self.roster.member(member)
         if agent is None or not agent.alive:
             return []
-        return [*self.roster.drop(agent, problem, user_error=False), *self._lose(agent, problem)]
+        dropped = self.roster.drop(agent, problem, user_error=False)
+        return [*dropped, *self._lose(agent, problem, now)]
 
-    def _lose(self, agent: Agent, note: str) -> list[Action]:
+    def _lose(self, agent: Agent, note: str, now: float) -> list[Action]:
         assert self.started_at is not None
         agent.state, agent.note = "lost", note
         self.partial = True
@@ -244,7 +309,7 @@ class Attendance(ABC):
             Say("error", self.reasons[-1]),
             *self._placements.gone(agent.number, f"was lost: {note}"),
         ]
-        return actions
+        return actions + self._leaves(agent, note, now)
 
     def _agents_away(self, agents: list[Agent], now: float) -> list[Action]:
         """These have been silent beyond their leases: they have surely stopped their load."""
@@ -257,11 +322,7 @@ class Attendance(ABC):
             self.reasons.append(f"agent {agent.name} was away: {agent.note}")
             actions.append(Say("error", self.reasons[-1]))
             actions += self._placements.gone(agent.number, "was away")
-            terms = self.roster.terms
-            if terms is not None and terms.on_loss == "fail" and self.aborted_at is None:
-                why = f"agent {agent.name} was lost, and the run was told to fail then"
-                actions += self._abort("limit", now, why)
-                self.status = "failed"
+            actions += self._leaves(agent, agent.note, now)
         return actions
 
     def _wait_for_away(self, now: float) -> list[Action]:
@@ -280,5 +341,5 @@ class Attendance(ABC):
             return []
         actions: list[Action] = []
         for agent in self.roster.alive:
-            actions += self._lose(agent, "it did not return before the end of the run")
+            actions += self._lose(agent, "it did not return before the end of the run", now)
         return actions

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from chaperon_engine.coordinator.attendance import Attendance
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import (
     Action,
     FinishRun,
@@ -25,7 +25,8 @@ from chaperon_engine.coordinator.events import (
     TellAgent,
     WorkerState,
 )
-from chaperon_engine.coordinator.members import Agent, Roster
+from chaperon_engine.coordinator.handover import Respread
+from chaperon_engine.coordinator.members import Roster
 from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import AbortLoad, Release, StopLoad
@@ -35,30 +36,37 @@ from chaperon_engine.units import show_duration
 NO_SESSION_PASSED = "no session passed init"
 
 
-class Departure(Attendance):
+class Departure(Respread):
     """The side of a run's state machine that brings it to its end."""
 
     def __init__(
         self, plan: Plan, watch: CrewWatch, roster: Roster, limits: Limits,
         max_time_s: float | None,
     ):  # fmt: skip
-        super().__init__(watch.workers, roster, limits)
-        self.plan = plan
+        super().__init__(plan, watch.workers, roster, limits)
         self.max_time_s = max_time_s
         self._watch = watch
+        self._excused_s = 0.0
+        """How much of the drain the coordinator itself stood still."""
         self._leaving: dict[int, float] = {}
         """Members that were drained and then aborted, and when."""
         self._let_go: set[int] = set()
         """Local workers that were drained and released before the others."""
 
-    @property
-    def drain_began_at(self) -> float | None:
-        """When the drain began: at the stop, or when the planned time was up; else None."""
-        planned = self.plan.planned_s
-        ends = [] if self.stopped_at is None else [self.stopped_at]
-        if planned is not None and self.started_at is not None:
-            ends.append(self.started_at + planned)
-        return min(ends, default=None)
+    def _was_away(self, blind_s: float, now: float) -> None:
+        """The coordinator itself stood still: nobody is to blame for what they could not say to it,
+        and all have their time after it. What ends by the clock ends by the clock."""
+        began = self.drain_began_at
+        if began is not None and now > began:
+            self._excused_s += min(blind_s, now - began)
+        if self.aborted_at is not None:
+            self.aborted_at += blind_s
+        if self._alone_since is not None:
+            self._alone_since += blind_s
+        for asked in (self.drained_at, self._leaving):
+            for number in asked:
+                asked[number] += blind_s
+        self.roster.was_away(blind_s)
 
     # one member leaves
 
@@ -68,9 +76,9 @@ class Departure(Attendance):
             return [Say("warning", "nobody can be drained before the load: stop the run")]
         here = 0 <= number < len(self.workers)
         member = self.workers[number] if here else self.roster.member(number)
-        began = self.drain_began_at
-        is_ending = self.aborted_at is not None or (began is not None and now >= began)
-        if member is None or not member.alive or number in self.drained_at or is_ending:
+        if member is None or not member.alive or number in self.drained_at:
+            return []
+        if self._is_ending(now):
             return []
         assert self.started_at is not None
         self.drained_at[number] = now
@@ -93,7 +101,7 @@ class Departure(Attendance):
         for number, asked_at in self.drained_at.items():
             worker = self.workers[number] if number < len(self.workers) else None
             agent = self.roster.member(number)
-            is_here = worker.alive if worker else agent is not None and agent in self._linked
+            is_here = worker.alive if worker else agent is not None and agent.is_linked
             aborted_at = self._leaving.get(number)
             if not is_here or now - asked_at <= allowed:
                 continue
@@ -102,7 +110,7 @@ class Departure(Attendance):
                 actions.append(Send(number, AbortLoad()))
             elif now - aborted_at > self.limits.abort_s:
                 if worker is None:
-                    actions += self._distrust(number, "it did not end after it was drained")
+                    actions += self._distrust(number, "it did not end after it was drained", now)
                 elif not worker.killed:
                     worker.killed = True
                     actions.append(KillWorker(number))
@@ -144,12 +152,12 @@ class Departure(Attendance):
                 actions += self._watch.kill_all()
             if now - self.aborted_at > 2 * self.limits.abort_s + self.limits.end_margin_s:
                 for agent in agents:
-                    actions += self._distrust(agent.number, "it did not end after the abort")
+                    actions += self._distrust(agent.number, "it did not end after the abort", now)
             return actions
         began = self.drain_began_at
         if began is not None and (workers or agents):
             allowed = self.plan.grace_s + self.limits.end_margin_s
-            if now > began + allowed:
+            if now > began + allowed + self._excused_s:
                 if not agents and all(worker.hung_at is not None for worker in workers):
                     return [*self._watch.kill_all()]  # Nobody would hear of an abort.
                 reason = f"the run did not end within {show_duration(allowed)} after its time"

@@ -15,9 +15,11 @@ from chaperon_engine.crew.events import (
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import FromWorker
 from chaperon_engine.protocol.wire import FromAgent, ToAgent
+from chaperon_engine.runs.record import HandOver
 
 __all__ = [
     "AbortAsked",
+    "AckFrames",
     "Action",
     "AgentGone",
     "AgentIsBack",
@@ -38,6 +40,7 @@ __all__ = [
     "Limits",
     "LocateHang",
     "NoteDrain",
+    "NoteHandOver",
     "NoteSteering",
     "RefuseRun",
     "Say",
@@ -59,6 +62,10 @@ __all__ = [
 @dataclass(frozen=True)
 class Tick:
     """Time has passed; comes several times a second."""
+
+    slept_s: float = 0.0
+    """How long this machine was suspended since the run began, which its monotonic clock leaves
+    out and those of others do not."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,14 @@ class TellAgent:
 
 
 @dataclass(frozen=True)
+class AckFrames:
+    """Tell an agent that all frames before `next_seq` are safe, as soon as they are."""
+
+    link: int
+    next_seq: int
+
+
+@dataclass(frozen=True)
 class SendBundle:
     """Send the test code."""
 
@@ -262,6 +277,13 @@ class NoteDrain:
 
 
 @dataclass(frozen=True)
+class NoteHandOver:
+    """Keep in run.json who took what from whom."""
+
+    hand_over: HandOver
+
+
+@dataclass(frozen=True)
 class RefuseRun:
     """The load cannot begin; `reason` is one sentence for a person."""
 
@@ -282,6 +304,7 @@ Action = (
     | KillWorker
     | WorkerIsLost
     | TellAgent
+    | AckFrames
     | SendBundle
     | HandOut
     | StartAgent
@@ -291,6 +314,7 @@ Action = (
     | Say
     | NoteSteering
     | NoteDrain
+    | NoteHandOver
     | RefuseRun
     | FinishRun
 )
@@ -329,4 +353,4 @@ class Terms:
     fewer_ok: bool = False
     """After that time go with those that are there."""
     on_loss: str = "continue"
-    """When an agent was lost: `continue` without it, or `fail`."""
+    """When an agent was lost: `continue` without it, `respread` its shares, or `fail`."""

@@ -6,34 +6,25 @@ decisions, viewers, the aggregate.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import Terms
-from chaperon_engine.coordinator.members import Agent
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import (
-    Drained,
-    Ended,
-    Header,
-    JournalWriter,
-    Steered,
-    WorkerLost,
-)
+from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
 from chaperon_engine.runs.record import (
     LIBRARIES,
+    HandOver,
     RunRecord,
     SteeringAction,
     WorkerRecord,
     write_record,
 )
 from chaperon_engine.text import visible
-
-SYNC_EVERY_S = 1.0
 
 
 def terms_of(launch: LaunchRequest) -> Terms | None:
@@ -81,7 +72,6 @@ class RunKeeper:
         self._directory = directory
         self._on_trouble = on_trouble
         self._journal: JournalWriter | None = None
-        self._synced_at = 0.0
 
     def begin(self, header: Header) -> None:
         """The load begins: open the journal, write run.json."""
@@ -114,16 +104,28 @@ class RunKeeper:
 
     def drained(self, at_s: float, member: int, by: str) -> None:
         """Somebody had a member leave."""
-        self._write(lambda journal: journal.append(Drained(at_s=at_s, member=member, by=by)))
         self.record.actions.append(SteeringAction(at_s=at_s, action="drain", by=by, member=member))
         self.write_record()
 
-    def sync(self) -> None:
-        """Make what was written durable, at most once a second."""
-        now = time.monotonic()
-        if now - self._synced_at >= SYNC_EVERY_S:
-            self._synced_at = now
-            self._write(lambda journal: journal.sync())
+    def handed_over(self, hand_over: HandOver) -> None:
+        """Members took shares of another."""
+        self.record.hand_overs.append(hand_over)
+        self.write_record()
+
+    def begin_sync(self) -> Callable[[], None] | None:
+        """See `acknowledging.Durable`."""
+        if self._journal is None:
+            return None
+        try:
+            return self._journal.begin_sync()
+        except OSError as error:
+            self.sync_failed(error)
+            return None
+
+    def sync_failed(self, error: OSError) -> None:
+        """See `acknowledging.Durable`."""
+        self._journal = None
+        self._give_up(error)
 
     def end(self, ended: Ended) -> None:
         """The run is over: close the journal, write run.json."""

@@ -1,22 +1,18 @@
 """The agents of a run: who is admitted, which shares each has, whether it is there. No I/O.
 
-    attached ── shares handed out ──> preparing ── AgentReady ──> ready ── start ──> running
-    running ── nothing heard for lease + margin ──> away ── it returns ──> running
-    running, away ── AgentDone ──> done          ── given up, or not to be trusted ──> lost
-
 Before the load an agent whose connection ends is forgotten. In the load it stays a member: the
 same process may return on another connection, and what it measured meanwhile is applied then.
 
-Owns what is known of each agent. Must not know: what the loss of one means for the run. Times are
-monotonic seconds.
+`agent` has what is known of each. Must not know: what the loss of one means for the run. Times
+are monotonic seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import (
     Action,
     AgentIsBack,
@@ -47,68 +43,6 @@ MAX_UNANSWERED: Final = 64
 """Pings whose time of sending is remembered."""
 
 
-@dataclass
-class Agent:
-    """One agent as the state machine sees it. Only state machines write it."""
-
-    number: int
-    """Of the member."""
-    hello: AgentHello
-    """The first one."""
-    address: str
-    link: int | None
-    """Its connection; None: it has none now."""
-    state: str = "attached"
-    """`attached`, `preparing`, `ready`, `running`, `away`, `done` or `lost`."""
-    shares: list[int] = field(default_factory=list)
-    epoch: int = 0
-    next_seq: int = 0
-    """Of the first frame that is lacking."""
-    reported_ns: int = 0
-    """End of its latest frame, in the coordinator's clock."""
-    heard_at: float = 0.0
-    away_since: float | None = None
-    """When it was last heard, while it is away."""
-    round_trip_s: float | None = None
-    """The shortest so far."""
-    offset_ns: int = 0
-    """Its monotonic clock minus the coordinator's; known within half of that round trip."""
-    start_skew_ns: int | None = None
-    """Its second 0 minus the run's."""
-    note: str = ""
-    is_idle: bool = False
-    had_last_frame: bool = False
-    refused_all: bool = False
-    pinged_at: float = 0.0
-    pings: dict[int, float] = field(default_factory=dict)
-    """When unanswered ones were sent."""
-    next_ping: int = 0
-
-    def __post_init__(self) -> None:
-        self.name = visible(self.hello.name)
-        """As people know it, printable."""
-        self.host = visible(self.hello.host)
-        self.python = visible(self.hello.python)
-        self.version = visible(self.hello.chaperon)
-        """Of Chaperon there. All of these stand in each snapshot."""
-
-    @property
-    def alive(self) -> bool:
-        """Something may still come from it."""
-        return self.state not in ("done", "lost")
-
-    @property
-    def round_trip_us(self) -> int | None:
-        """The shortest so far."""
-        return None if self.round_trip_s is None else round(self.round_trip_s * 1e6)
-
-    def frames_behind(self, now: float) -> int:
-        """Ticks that went by without their frames."""
-        if self.state not in ("running", "away") or not self.reported_ns:
-            return 0
-        return max(0, int(now - self.reported_ns / 1e9) - 1)
-
-
 class Roster:
     """Decides about agents; one per run. Without terms nobody is admitted."""
 
@@ -117,11 +51,12 @@ class Roster:
         self._workers = workers
         self._limits = limits
         self._began_at = now
-        self._seen_at = now
         self._by_link: dict[int, Agent] = {}
         self._members: dict[int, Agent] = {}
         """In the order of their numbers."""
         self._epoch = 0
+        self.shares = workers
+        """Of the whole run."""
         self._handed_out_at: float | None = None
         """When the shares were handed out for the agents that are here now."""
         self._is_frozen = False
@@ -340,7 +275,13 @@ class Roster:
             share += agent.hello.cores
             assert agent.link is not None
             given[agent.link] = list(agent.shares)
+        self.shares = share
         return [HandOut(self._workers, given, share, self._epoch)]
+
+    def next_epoch(self) -> int:
+        """Of shares that are handed over in the load."""
+        self._epoch += 1
+        return self._epoch
 
     # the connection
 
@@ -350,6 +291,7 @@ class Roster:
 
     def pong(self, agent: Agent, message: AgentPong, now: float) -> None:
         """The answer to a ping: how far it is, and what its clock says."""
+        agent.heard_ns = max(agent.heard_ns, message.sent_ns)
         sent_at = agent.pings.pop(message.number, None)
         if sent_at is None:
             return
@@ -368,24 +310,36 @@ class Roster:
 
     def look(self, now: float) -> tuple[list[Agent], list[Action]]:
         """Time passes in the load: who has been silent for too long, from now on away."""
-        blind_s = now - self._seen_at
-        self._seen_at = now
         lost: list[Agent] = []
         actions: list[Action] = []
-        limit = self._limits.lease_s + self._limits.lease_margin_s
         ping_every_s = min(PING_EVERY_S, self._limits.lease_s / 5)
         for agent in self.alive:
-            if blind_s > self._limits.blind_after_s:
-                # Who was away itself cannot hold silence against others.
-                agent.heard_at += blind_s
             if agent.link is not None and now - agent.pinged_at >= ping_every_s:
                 actions += self._ping(agent, now)
-            if agent.state == "running" and now - agent.heard_at > limit:
+            if agent.state == "running" and self.is_lease_over(agent, now):
                 agent.state, agent.away_since = "away", agent.heard_at
-                agent.note = f"nothing was heard of it for {show_duration(limit)}"
+                agent.note = f"nothing was heard of it for {show_duration(self._silence_s)}"
                 actions += self.drop(agent, "")
                 lost.append(agent)
         return lost, actions
+
+    def is_lease_over(self, agent: Agent, now: float) -> bool:
+        """Nothing was heard of it for so long that it has surely stopped its load."""
+        return now - agent.heard_at > self._silence_s
+
+    @property
+    def _silence_s(self) -> float:
+        return self._limits.lease_s + self._limits.lease_margin_s
+
+    def was_away(self, blind_s: float) -> None:
+        """The coordinator itself stood still: it cannot hold silence against others, and knows no
+        round trip of what was under way."""
+        self._began_at += blind_s
+        if self._handed_out_at is not None:
+            self._handed_out_at += blind_s
+        for agent in self.agents:
+            agent.heard_at += blind_s
+            agent.pings.clear()
 
     def _ping(self, agent: Agent, now: float) -> list[Action]:
         assert agent.link is not None
@@ -394,4 +348,4 @@ class Roster:
         number = agent.next_ping
         agent.pings[number] = agent.pinged_at = now
         agent.next_ping += 1
-        return [TellAgent(agent.link, AgentPing(number=number))]
+        return [TellAgent(agent.link, AgentPing(number=number, heard_ns=agent.heard_ns))]

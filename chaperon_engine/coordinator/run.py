@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import msgspec
 
 from chaperon_engine.clock import SystemClock
+from chaperon_engine.coordinator.acknowledging import Acknowledger
 from chaperon_engine.coordinator.agents import AgentLinks
 from chaperon_engine.coordinator.events import (
     AbortAsked,
+    AckFrames,
     Action,
     AgentGone,
     AgentIsBack,
@@ -37,6 +39,7 @@ from chaperon_engine.coordinator.events import (
     Limits,
     LocateHang,
     NoteDrain,
+    NoteHandOver,
     NoteSteering,
     RefuseRun,
     Say,
@@ -68,6 +71,7 @@ from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.model import Frame, LogLine
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
+from chaperon_engine.platform import suspended_s
 from chaperon_engine.protocol.lease import Leases
 from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
@@ -79,7 +83,7 @@ from chaperon_engine.protocol.messages import (
     Welcome,
     WorkerFailed,
 )
-from chaperon_engine.protocol.wire import AgentPrepare, AgentStart, FromAgent, ToAgent
+from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart, FromAgent, ToAgent
 from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header
@@ -146,8 +150,12 @@ class Coordinator:
         self._logs = LogMemory()
         self._say = say
         self._keeper = RunKeeper(directory, record, self._disk_refuses)
+        self._acknowledger = Acknowledger(
+            self._keeper, lambda link, next_seq: self.agents.tell(link, Ack(next_seq=next_seq))
+        )
         self._start_ns = 0
         self._end_ns = 0
+        self._suspended_s = suspended_s()
         self._told_accepted = False
         self._over = asyncio.Event()
 
@@ -186,6 +194,7 @@ class Coordinator:
                     await self._over.wait()
             except TimeoutError:
                 continue
+        self._acknowledger.close()
         return None if self.refusal is not None else self._report()
 
     async def end_workers(self, wait_s: float = 3.0) -> None:
@@ -197,12 +206,12 @@ class Coordinator:
         if self.leases.expired(now):
             self.handle(StopAsked("lease"))
         self._crew.notice_exits()
-        self.handle(Tick())
+        self.handle(Tick(suspended_s() - self._suspended_s))
         if self._start_ns:
             self.aggregate.advance(time.monotonic_ns())
         else:
             self._tell_who_waits()
-        self._keeper.sync()
+        self._acknowledger.look()
         self.server.publish()
 
     def _tell_who_waits(self) -> None:
@@ -244,6 +253,8 @@ class Coordinator:
                 self._lose(worker, note)
             case TellAgent(link, message):
                 self.agents.tell(link, message)
+            case AckFrames(link, next_seq):
+                self._acknowledger.frame(link, next_seq)
             case SendBundle(link):
                 assert self._attachment is not None
                 self.agents.send_bundle(link, self._attachment.bundle())
@@ -267,6 +278,8 @@ class Coordinator:
                 self._note(what, by)
             case NoteDrain(member, by):
                 self._keeper.drained(self._now_s(), member, by)
+            case NoteHandOver(hand_over):
+                self._keeper.handed_over(hand_over)
             case RefuseRun(reason, user_error):
                 self.refusal = action
                 self.server.answer_all(Refused(reason=reason, user_error=user_error))

@@ -12,7 +12,8 @@ run would be aborted because of it alone; the run goes on. How a run is made to 
 members do, is in `departure`.
 
 An agent that is silent beyond its lease is away: the run is partial, and fails if it was told so.
-While it is away the others go on; the end of the run waits a bounded time for its return.
+While it is away the others go on, with its shares (`handover`) or without them; the end of the run
+waits a bounded time for its return.
 
 A member whose own sessions have ended stays for what other members' sessions schedule, until all
 are idle and nothing is placed any more: Release. `placing` decides where.
@@ -55,6 +56,7 @@ from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import (
     FromWorker,
+    Lease,
     Ping,
     Placed,
     Pong,
@@ -85,14 +87,15 @@ class RunState(Departure):
         limits = limits or Limits()
         watch = CrewWatch(workers, now, limits)
         super().__init__(plan, watch, Roster(workers, terms, limits, now), limits, max_time_s)
-        self._began_at = now
+        self._began_at = self._seen_at = now
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do because of `event`."""
         if self.state == "finished":
             return []
         match event:
-            case Tick():
+            case Tick(slept_s):
+                self._slept_s = slept_s
                 actions = self._tick(now)
             case FromWorkerEvent(worker, message):
                 actions = self._message(self.workers[worker], message, now)
@@ -113,7 +116,7 @@ class RunState(Departure):
             case AgentGone(link):
                 actions = self._agent_gone(link, now)
             case FrameRefused(member, problem):
-                actions = self._distrust(member, problem)
+                actions = self._distrust(member, problem, now)
         actions = actions + self._release_drained() + self._release_if_idle()
         actions += self._finish_if_over(now)
         return [self._routed(action) for action in actions]
@@ -124,7 +127,7 @@ class RunState(Departure):
             agent = self.roster.member(action.worker)
             if agent is not None:
                 message = action.message
-                assert not isinstance(message, Prepare | Start | Ping)
+                assert not isinstance(message, Prepare | Start | Ping | Lease)
                 return TellAgent(-1 if agent.link is None else agent.link, message)
         return action
 
@@ -155,8 +158,9 @@ class RunState(Departure):
                 worker.refused_all = refused_all
                 self._watch.ended(worker)
                 return [*self._placements.gone(worker.number, "ended before it")]
-            case WorkerIdle():
-                worker.is_idle = True
+            case WorkerIdle(epoch=epoch):
+                # One that crossed shares on their way to it does not count.
+                worker.is_idle = epoch >= worker.epoch
                 return []
             case Schedule() | Withdraw() | Placed():
                 return self._placement(worker.number, message)
@@ -218,16 +222,20 @@ class RunState(Departure):
     # time
 
     def _tick(self, now: float) -> list[Action]:
+        blind_s, self._seen_at = now - self._seen_at, now
+        if blind_s > self.limits.blind_after_s:
+            self._began_at += blind_s
+            self._was_away(blind_s, now)
         self._watch.look(now)
         if self.state == "starting":
             return self._tick_barrier(now)
         assert self.started_at is not None
         away, actions = self.roster.look(now)
         actions += self._agents_away(away, now)
+        actions += self._hand_over(now)
         actions += [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
         actions += self._watch_drained(now)
-        begin = self.drain_began_at
-        if begin is not None and now >= begin:
+        if self._is_ending(now):
             self.state = "draining"
         elif self.state == "warmup" and now >= self.started_at + self.plan.warmup_s:
             self.state = "running"

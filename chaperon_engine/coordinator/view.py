@@ -208,7 +208,7 @@ def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[Wo
                 host=agent.host,
                 address=agent.address,
                 cores=agent.hello.cores,
-                shares=list(agent.shares),
+                shares=agent.held,
                 is_connected=agent.link is not None,
                 round_trip_us=agent.round_trip_us,
                 clock_offset_us=agent.offset_ns // 1000,

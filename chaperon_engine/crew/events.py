@@ -76,6 +76,8 @@ class WorkerState:
     """What it said of itself, or what was wrong with what it sent, before it was killed."""
     is_idle: bool = False
     """Its own sessions have ended."""
+    epoch: int = 0
+    """Of the newest shares that it took over."""
     had_last_frame: bool = False
     refused_all: bool = False
     """No session of it passed `init`."""

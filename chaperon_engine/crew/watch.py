@@ -42,6 +42,8 @@ class CrewWatch:
         if now - self._seen_at > self.limits.blind_after_s:
             for worker in self.workers:
                 worker.heard_at += now - self._seen_at
+                if worker.hung_at is not None:
+                    worker.hung_at += now - self._seen_at
         self._seen_at = now
 
     def watch(self, now: float, began_at: float) -> list[CrewAction]:

@@ -41,6 +41,13 @@ class LoadProfile(msgspec.Struct, frozen=True, kw_only=True):
     ramp_up_s: float = 0.0
     """The session starts are spread evenly over this time."""
 
+    @property
+    def is_timed(self) -> bool:
+        """The time alone ends it: another worker can go on with it. What has a number of
+        iterations, or runs once, would be done twice."""
+        counted = self.iterations is not None or self.shared_iterations is not None
+        return self.duration_s is not None and not counted
+
 
 class PopulationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A population as a run will use it."""
@@ -128,6 +135,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Why the file cannot be used (a syntax error with its line), else empty."""
 
 
+ON_LOSS = ("continue", "respread", "fail")
+"""What can happen when an agent is lost in the load."""
+
+
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a person decides at launch. Plain data; a run can be started again from it."""
 
@@ -138,6 +149,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A load test as plain data, as a .toml or .json file would say it."""
     folder: str = ""
     """With `data`: absolute path of the folder below which it may name files."""
+    working_folder: str = ""
+    """In which the code of sessions runs; empty: that of the process which starts the run. Agents
+    get the same place within what was sent to them."""
     name: str | None = None
     """Which load test or scenario of the file; None when there is only one."""
     overrides: list[str] = []
@@ -187,4 +201,4 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     fewer_ok: bool = False
     """Begin then with those that are there."""
     on_loss: str = "continue"
-    """When an agent is lost in the load: `continue` or `fail`."""
+    """When an agent is lost in the load: one of `ON_LOSS`."""

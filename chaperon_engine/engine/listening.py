@@ -45,7 +45,7 @@ async def listen_for_others(
     agents = write_token(directory.path, secret.token("agent"))
     observers = write_token(directory.path, secret.token("observer"))
     write_token(directory.path, secret.token("operator"))
-    bundle = collect(launch, record.plan)
+    bundle = collect(launch, record.plan, working=Path.cwd())
     for line in (*bundle.listing(), *bundle.left_out):
         say("info", f"for agents: {line}")
     listener = Listener(

@@ -8,8 +8,9 @@ A frame belongs to the second in which its middle lies:
 
 A second is closed, and never changes again, when every live worker has reported so much that its
 next frame's middle lies beyond the second, or two seconds after its end (a worker that hangs must
-not stop the charts). A frame that comes too late for its second counts in the earliest open one,
-and time between frames longer than a second shows as a peak: counts are never dropped, only moved.
+not stop the charts; after this process itself stood still, all have ten seconds to come back). A
+frame that comes too late for its second counts in the earliest open one, and time between frames
+longer than a second shows as a peak: counts are never dropped, only moved.
 So the sums over all seconds are the sums of the run, warm-up and drain included.
 
 What arrives is added up once, in its second, and handed on to the run's totals in one piece: when
@@ -45,6 +46,11 @@ from chaperon_engine.metrics.window import WindowHistory
 
 LAG_SECONDS: Final = 2
 """How long after its end a second is closed without the workers that have not reported."""
+
+STOOD_STILL_S: Final = 5
+"""When nobody asked for so long, it was this process that was not there."""
+COMING_BACK_S: Final = 10
+"""How long after that no second is closed without the workers that have not reported."""
 
 DRAIN: Final = "drain"
 """Phase of the seconds after the load has ended."""
@@ -173,6 +179,9 @@ class SecondHistory:
         self._active = dict.fromkeys(range(workers), 0)
         self._open: dict[int, Second] = {}
         self._in_flight = 0
+        self._asked_s = 0.0
+        """When closing was last asked for."""
+        self._patient_until_s = 0.0
 
     @property
     def next_second(self) -> int:
@@ -213,11 +222,16 @@ class SecondHistory:
 
     def advance(self, now_s: float) -> None:
         """Close what can be closed at this time. Without a live worker only `finish` closes."""
+        if now_s - self._asked_s > STOOD_STILL_S:
+            self._patient_until_s = now_s + COMING_BACK_S
+        self._asked_s = max(self._asked_s, now_s)
         if not self._reported_s:
             return
         # The next frame of a worker ends at the next full second, or later.
         reported_s = min(self._reported_s.values())
-        until = max((reported_s + int(reported_s) + 1) / 2, now_s - LAG_SECONDS)
+        until = (reported_s + int(reported_s) + 1) / 2
+        if now_s >= self._patient_until_s:
+            until = max(until, now_s - LAG_SECONDS)
         while self.next_second + 1 <= until:
             self._close()
 

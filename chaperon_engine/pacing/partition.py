@@ -24,6 +24,16 @@ def count_share(total: int, worker: int, workers: int) -> int:
     return len(share(total, worker, workers))
 
 
+def place(share: int, before: int, shares: int) -> int:
+    """The number that one of the run's shares has in a population's own partition; `before`:
+    sessions of the populations before it.
+
+    The first sessions of the populations go to different workers, so that many small populations
+    do not all fall on worker 0.
+    """
+    return (share - before) % shares
+
+
 def start_offset_s(index: int, sessions: int, ramp_up_s: float) -> float:
     """When session `index` of `sessions` starts, in seconds after the start of the run.
 

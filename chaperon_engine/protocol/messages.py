@@ -7,7 +7,10 @@ engine <-> client        over the unix socket in the run directory
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from chaperon_engine.definition.scheduled import ScheduledOutcome, ScheduledScenario
 from chaperon_engine.metrics.model import Frame, SeriesKey
@@ -16,6 +19,11 @@ from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, Windo
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 """Longer frames are a protocol error on any conversation."""
+MAX_TAKEN = 1 << 20
+"""Shares that are handed out at a time."""
+
+Share = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""Number of a share, or of an epoch."""
 
 
 class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +53,25 @@ class Start(Message, frozen=True, kw_only=True):
 
     start_ns: int
     """Monotonic time that counts as second 0 for all workers."""
+
+
+class Lease(Message, frozen=True, kw_only=True):
+    """Stop the load at that moment, unless another one comes: whoever would have to say so may
+    stand still itself, and others may have these shares then."""
+
+    until_ns: int
+    """Monotonic."""
+
+
+class TakeShares(Message, frozen=True, kw_only=True):
+    """Run the sessions of these shares, too, whose member is gone: anew, for what is left of the
+    time of populations that have one."""
+
+    shares: Annotated[list[Share], Meta(max_length=MAX_TAKEN)]
+    of: Annotated[int, Meta(ge=1, le=1 << 31)]
+    """Shares of the whole run."""
+    epoch: Share
+    """Grows with each handing out."""
 
 
 class AcceptedSeries(Message, frozen=True, kw_only=True):
@@ -146,7 +173,10 @@ class Placed(Message, frozen=True, kw_only=True):
 
 
 class WorkerIdle(Message, frozen=True, kw_only=True):
-    """All sessions of this worker's share have ended; it goes on for placements until Release."""
+    """All sessions of this worker's shares have ended; it goes on for placements until Release."""
+
+    epoch: Share = 0
+    """Of the newest TakeShares it knows; 0 without one."""
 
 
 class WorkerDone(Message, frozen=True, kw_only=True):
@@ -158,6 +188,8 @@ class WorkerDone(Message, frozen=True, kw_only=True):
 ToWorker = (
     Prepare
     | Start
+    | Lease
+    | TakeShares
     | AcceptedSeries
     | StopLoad
     | AbortLoad

@@ -33,6 +33,7 @@ from chaperon_engine.protocol.messages import (
     Schedule,
     Scheduled,
     StopLoad,
+    TakeShares,
     Withdraw,
     WorkerIdle,
 )
@@ -177,6 +178,13 @@ class AgentPong(Message, frozen=True, kw_only=True):
     sent_ns: Count
 
 
+class AgentStopped(Message, frozen=True, kw_only=True):
+    """Its load ended before that of the others, and does not begin again. Said once it is reached,
+    and again on each connection."""
+
+    why: Sentence
+
+
 class AgentNote(Message, frozen=True, kw_only=True):
     """Something that people should know, for the run's log."""
 
@@ -262,6 +270,10 @@ class AgentPing(Message, frozen=True, kw_only=True):
     """Are you there, and what time is it? At least one a second."""
 
     number: Count
+    heard_ns: Count = 0
+    """The latest `AgentPong.sent_ns` that has arrived; 0: none. The agent's lease counts from
+    there, by its own clock: however long messages were under way, it ends before the coordinator
+    takes the agent for gone."""
 
 
 class Drain(Message, frozen=True, kw_only=True):
@@ -275,6 +287,7 @@ FromAgent = (
     | AgentStarted
     | AgentFrame
     | AgentPong
+    | AgentStopped
     | AgentNote
     | AgentDone
     | Schedule
@@ -292,6 +305,7 @@ ToAgent = (
     | Ack
     | AgentPing
     | Drain
+    | TakeShares
     | AcceptedSeries
     | StopLoad
     | AbortLoad

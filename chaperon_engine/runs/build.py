@@ -52,6 +52,7 @@ def build_report(record: RunRecord, aggregate: RunAggregate, ending: Ending) -> 
             workers=_workers(record, aggregate, ending.lost),
             hosts=_hosts(record),
             start_skew_us=_start_skew_us(record),
+            hand_overs=record.hand_overs,
             seed=record.seed,
             tag=record.tag,
             file=record.file,

@@ -1,6 +1,7 @@
 """The test code on its way to other machines: what travels, listed and in pieces.
 
-code/...              the folder of the scenario file, or of a load test as data
+code/...              the folder of the scenario file, or of a load test as data; when the run is
+                      started from a folder above, below the same names as from there
 extra/N/NAME          files outside of it that the launch names: --config, TLS files
 
 What stays behind: Chaperon's own folder with its runs and tokens, version control, virtual
@@ -19,7 +20,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 from pathspec import GitIgnoreSpec
@@ -37,6 +38,8 @@ LEFT_OUT_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv", ".tox", ".nox",
      ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".idea", ".vscode"}
 )  # fmt: skip
+MAX_ABOVE = 16
+"""Folders between the test and where the run is started; names within the bundle have a limit."""
 _TLS_FILES = ("ca_file", "cert_file", "key_file")
 
 
@@ -83,29 +86,52 @@ class Bundle:
 
 
 def collect(
-    launch: LaunchRequest, plan: Plan | None = None, *, limits: BundleLimits | None = None
+    launch: LaunchRequest,
+    plan: Plan | None = None,
+    *,
+    limits: BundleLimits | None = None,
+    working: Path | None = None,
 ) -> Bundle:
-    """List what must travel for this launch. `plan` names the TLS files of its services.
+    """List what must travel for this launch. `plan` names the TLS files of its services; `working`
+    is the folder in which sessions run here: names that are relative to it hold on agents too.
 
     Raises UserError: too much, a file that cannot be read.
     """
-    collector = _Collector(limits or BundleLimits())
     changes: dict[str, object] = {"workers": None, "exports": {}, "export_options": {}}
     # Where the run listens, and with which certificate, is its own affair.
     changes |= {"listen": "", "tls_cert": None, "tls_key": None, "tls_ca": None}
+    folder = Path(launch.file).parent if launch.file else Path(launch.folder or ".")
+    place, changes["working_folder"] = _places(folder, working)
+    collector = _Collector(limits or BundleLimits(), place)
     if launch.file:
         file = Path(launch.file)
         collector.add_folder(file.parent, [file])
-        changes["file"] = f"code/{file.name}"
+        changes["file"] = f"{place}/{file.name}"
     elif launch.folder:
         collector.add_folder(Path(launch.folder), [])
-        changes["folder"] = "code"
+        changes["folder"] = place
     if launch.config_file is not None:
         changes["config_file"] = collector.add_extra(Path(launch.config_file))
     changes["overrides"] = [*launch.overrides, *_tls_overrides(plan, collector)]
     files = sorted(collector.files.values(), key=lambda found: found.name)
     launch = msgspec.structs.replace(launch, **changes)
     return Bundle(files=files, launch=launch, left_out=collector.left_out)
+
+
+def _places(folder: Path, working: Path | None) -> tuple[str, str]:
+    """Where the test's folder is within the bundle, and where its sessions run."""
+    code = PurePosixPath("code")
+    if working is None:
+        return "code", "code"
+    folder, working = folder.resolve(), working.resolve()
+    place = runs_in = code
+    if folder.is_relative_to(working):
+        place = code / folder.relative_to(working).as_posix()
+    elif working.is_relative_to(folder):
+        runs_in = code / working.relative_to(folder).as_posix()
+    if len((place if place != code else runs_in).parts) > MAX_ABOVE:
+        return "code", "code"
+    return str(place), str(runs_in)
 
 
 def _tls_overrides(plan: Plan | None, collector: _Collector) -> list[str]:
@@ -118,8 +144,9 @@ def _tls_overrides(plan: Plan | None, collector: _Collector) -> list[str]:
         for key in _TLS_FILES:
             if tls.get(key):
                 name = collector.add_extra(Path(str(tls[key])))
+                above = "../" * len(PurePosixPath(collector.place).parts)
                 overrides.append(
-                    f"services.{json.dumps(service.name)}.tls.{key}={json.dumps(f'../{name}')}"
+                    f"services.{json.dumps(service.name)}.tls.{key}={json.dumps(above + name)}"
                 )
     return overrides
 
@@ -127,7 +154,9 @@ def _tls_overrides(plan: Plan | None, collector: _Collector) -> list[str]:
 class _Collector:
     """Finds files, with their sizes and digests, within the limits."""
 
-    def __init__(self, limits: BundleLimits):
+    def __init__(self, limits: BundleLimits, place: str):
+        """`place`: of the test's folder within the bundle."""
+        self.place = place
         self.files: dict[str, BundledFile] = {}
         self.left_out: list[str] = []
         self._limits = limits
@@ -140,7 +169,7 @@ class _Collector:
     def add_folder(self, folder: Path, always: list[Path]) -> None:
         """Everything below `folder` that is not to be left out; `always` is, whatever it says."""
         for path in always:
-            self._add(f"code/{path.name}", path)
+            self._add(f"{self.place}/{path.name}", path)
         rules = [*_rules_above(folder), *_rules_of(folder)]
         self._walk(folder, folder, rules)
 
@@ -160,7 +189,7 @@ class _Collector:
         for entry in entries:
             path = folder / entry.name
             name = path.relative_to(root).as_posix()
-            if f"code/{name}" in self.files or _is_private(entry.name):
+            if f"{self.place}/{name}" in self.files or _is_private(entry.name):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if _is_ignored(path, is_folder, rules):
@@ -170,7 +199,7 @@ class _Collector:
             if is_folder and not (path / "pyvenv.cfg").exists():
                 self._walk(root, path, [*rules, *_rules_of(path)])
             elif entry.is_file(follow_symlinks=False):
-                self._add(f"code/{name}", path)
+                self._add(f"{self.place}/{name}", path)
             elif not is_folder:
                 kind = "a link" if entry.is_symlink() else "no ordinary file"
                 self.left_out.append(f"{visible(name)} is {kind}")

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -76,14 +77,6 @@ class Steered(Record, frozen=True, kw_only=True):
     by: str
 
 
-class Drained(Record, frozen=True, kw_only=True):
-    """Somebody had a member leave."""
-
-    at_s: float
-    member: int
-    by: str
-
-
 class Ended(Record, frozen=True, kw_only=True):
     """Last record of a run whose engine lived to its end."""
 
@@ -93,7 +86,7 @@ class Ended(Record, frozen=True, kw_only=True):
     reasons: list[str]
 
 
-AnyRecord = Header | FrameRecord | WorkerLost | Steered | Drained | Ended
+AnyRecord = Header | FrameRecord | WorkerLost | Steered | Ended
 
 
 class JournalWriter:
@@ -151,6 +144,14 @@ class JournalWriter:
         if self._unsynced:
             self._unsynced = False
             _sync(self._file.fileno())
+
+    def begin_sync(self) -> Callable[[], None] | None:
+        """The work for a thread that makes what was appended so far durable; None when it is. It
+        may go on after `close`. Both raise OSError."""
+        if not self._unsynced:
+            return None
+        self._unsynced = False
+        return partial(_sync_and_close, os.dup(self._file.fileno()))
 
     def close(self) -> None:
         """Write what waits, sync and close. Raises OSError; closed in any case."""
@@ -233,6 +234,13 @@ class JournalReader(RecordReader[AnyRecord]):
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 _sync = getattr(os, "fdatasync", os.fsync)

@@ -39,6 +39,28 @@ class SteeringAction(msgspec.Struct, kw_only=True):
     """Who was drained."""
 
 
+class HandedTo(msgspec.Struct, kw_only=True):
+    """Shares that one member got from another."""
+
+    member: int
+    shares: list[int]
+
+
+class HandOver(msgspec.Struct, kw_only=True):
+    """Shares of an agent that left the load, handed to the members that remained."""
+
+    at_s: float
+    """Seconds since the start of the load."""
+    epoch: int
+    """Grows with each handing over: within one nobody else runs these shares."""
+    member: int
+    """Who had them."""
+    shares: list[int]
+    to: list[HandedTo]
+    sessions: int
+    """How many began anew: they count as started once more."""
+
+
 class WorkerRecord(msgspec.Struct, kw_only=True):
     """One worker process of the engine's host, or an agent with its workers."""
 
@@ -96,6 +118,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     status: str = ""
     """Set at the end: `complete`, `stopped`, `aborted` or `failed`."""
     actions: list[SteeringAction] = []
+    hand_overs: list[HandOver] = []
     notes: list[str] = []
     """Remarks such as cores shared with another run."""
 

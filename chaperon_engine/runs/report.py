@@ -18,6 +18,7 @@ from chaperon_engine.metrics.summary import (
     ReportMetric,
     ReportTotals,
 )
+from chaperon_engine.runs.record import HandOver
 
 SCHEMA = "chaperon.report/1"
 
@@ -77,6 +78,8 @@ class ReportRun(msgspec.Struct, kw_only=True):
     """Where the load came from; the engine's host first if it had workers."""
     start_skew_us: int | None = None
     """Between the first and the last member's second 0; None without agents."""
+    hand_overs: list[HandOver] = []
+    """Shares that agents which left the load had, and who went on with them."""
     seed: int = 0
     tag: str = ""
     file: str = ""

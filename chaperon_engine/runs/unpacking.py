@@ -28,10 +28,13 @@ def localised(launch: LaunchRequest, folder: Path) -> LaunchRequest:
     """The launch of a bundle with the paths of the `folder` it was unpacked into. Raises
     UserError when it names files elsewhere."""
     changes: dict[str, str] = {}
-    for key in ("file", "folder", "config_file"):
+    for key in ("file", "folder", "config_file", "working_folder"):
         name = getattr(launch, key)
         if name:
             changes[key] = str(folder / checked_name(name))
+    if launch.working_folder:
+        # Nothing need have been sent that lies there.
+        Path(changes["working_folder"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     return msgspec.structs.replace(launch, **changes)
 
 

@@ -53,9 +53,14 @@ class Placement:
             if guest is not None:
                 guest.life.interrupt()
 
-    async def settle(self) -> None:
-        """The sessions of this worker have ended; wait until no guest can come any more."""
+    async def settle(self, epoch: int) -> bool:
+        """The sessions of this worker have ended; wait until no guest can come any more, or until
+        it is woken: then False. `epoch`: of the newest shares that it took over."""
         await self._here.all_ended()
+        return True
+
+    def wake(self) -> None:
+        """There are sessions again."""
 
     def abort(self) -> None:
         """Cancel what runs here."""
@@ -81,7 +86,8 @@ class RemotePlacement(Placement):
         """By number of the placement."""
         self._early: dict[int, ScheduledScenario] = {}
         """Placed here before the load of this worker began."""
-        self._released = asyncio.Event()
+        self._is_released = False
+        self._wake = asyncio.Event()
 
     def open(self, guests: Guests) -> None:
         super().open(guests)
@@ -119,16 +125,25 @@ class RemotePlacement(Placement):
                 if placement in self._placed:
                     self._placed[placement].life.interrupt()
             case Release():
-                self._released.set()
+                self._release()
 
-    async def settle(self) -> None:
-        self._send(WorkerIdle())
-        await self._released.wait()
-        await super().settle()
+    async def settle(self, epoch: int) -> bool:
+        self._send(WorkerIdle(epoch=epoch))
+        if not self._is_released:
+            self._wake.clear()
+            await self._wake.wait()
+        return self._is_released and await super().settle(epoch)
+
+    def wake(self) -> None:
+        self._wake.set()
 
     def abort(self) -> None:
         super().abort()
-        self._released.set()
+        self._release()
+
+    def _release(self) -> None:
+        self._is_released = True
+        self._wake.set()
 
     def _begin(self, placement: int, what: ScheduledScenario) -> None:
         def ended(outcome: ScheduledOutcome) -> None:

@@ -1,5 +1,9 @@
 """Runs the sessions of one worker's share: starts them on time, ends them in time, counts them.
 
+Shares of members that are gone may be taken over while the load goes on: their sessions begin anew,
+with the ramp-up of their population, and count as started once more. Only populations that nothing
+but the time ends are taken over; the others would do twice what was done already.
+
 One timer waits for the next start; at each wake everything that is due starts, never early. Must
 not know processes, sockets or frames.
 """
@@ -8,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +22,7 @@ from chaperon_engine.http.worker import HttpWorker
 from chaperon_engine.metrics.model import WARMUP, IterationCounts, SessionCounts
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.net.ports import Labels
+from chaperon_engine.pacing import place
 from chaperon_engine.session import LogBook
 from chaperon_engine.session.context import PopulationContext
 from chaperon_engine.session.lifecycle import make_session
@@ -67,30 +72,21 @@ class LoadRunner:
         """A session has ended."""
         self._generation = recorder.generation
         self._placement = placement or Placement()
-        self._shares: list[PopulationShare] = []
-        before = 0
-        for population in test.populations:
-            # The first sessions of the populations go to different workers, so that many small
-            # populations do not all fall on worker 0.
-            self._shares.append(
-                PopulationShare(
-                    population,
-                    PopulationContext.of(
-                        population,
-                        recorder=recorder,
-                        book=log,
-                        seed=seed,
-                        remote=self._placement,
-                    ),
-                    worker=(worker - before) % workers,
-                    workers=workers,
-                    sessions=self.sessions,
-                    iterations=self._tally,
-                    on_end=self._changed.set,
-                )
+        self._contexts = [
+            PopulationContext.of(
+                population, recorder=recorder, book=log, seed=seed, remote=self._placement
             )
-            before += population.plan.sessions
+            for population in test.populations
+        ]
+        self._shares = self._shares_of(worker, workers)
+        """Those that were taken over, too."""
         self.sessions.planned = sum(len(share.indices) for share in self._shares)
+        self._start_ns: int | None = None
+        self._epoch = 0
+        self._early: list[tuple[Sequence[int], int]] = []
+        """Taken over before the load of this worker began."""
+        self._starting: set[asyncio.Task[None]] = set()
+        """They start sessions of shares that were taken over."""
 
     @property
     def iterations(self) -> IterationCounts:
@@ -109,14 +105,17 @@ class LoadRunner:
         cancellation: that is given up after a while and said so in the log.
         """
         watch = TaskWatch(self._loop)
-        self._log.start_ns = start_ns
+        self._log.start_ns = self._start_ns = start_ns
         self._set_timers(start_ns)
         contexts = {share.population.plan.name: share.context for share in self._shares}
         self._placement.open(Guests(contexts, self._http, self._test.modules))
+        for shares, of in self._early:
+            self._take(shares, of, start_ns)
         try:
-            await self._start_sessions(start_ns)
+            await self._start_sessions(self._shares[: len(self._contexts)], start_ns)
             await self._all_ended()
-            await self._placement.settle()
+            while not await self._placement.settle(self._epoch):
+                await self._all_ended()
         finally:
             self.abort()
             await self._all_ended()
@@ -128,6 +127,54 @@ class LoadRunner:
             if left:
                 tasks = "1 task" if left == 1 else f"{left} tasks"
                 self._log.add("error", "scenarios", f"{tasks} left that ignore their cancellation")
+
+    def take(self, shares: Sequence[int], of: int, epoch: int) -> None:
+        """Run the sessions of these shares, too, of `of` in the whole run."""
+        self._epoch = epoch
+        if self._start_ns is None:
+            self._early.append((shares, of))
+        else:
+            self._take(shares, of, self._start_ns)
+
+    def _take(self, shares: Sequence[int], of: int, start_ns: int) -> None:
+        taken = [
+            share
+            for number in shares
+            for share in self._shares_of(number, of)
+            if share.population.plan.profile.is_timed and not self._stopped.is_set()
+        ]
+        for share in taken:
+            self._set_end(share, start_ns)
+        self._shares += taken
+        work = self._start_sessions(taken, max(start_ns, now_ns()))
+        task = self._loop.create_task(work, name="taken over")
+        self._starting.add(task)
+        task.add_done_callback(self._started)
+        self._placement.wake()
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        self._changed.set()
+        task.result()
+
+    def _shares_of(self, number: int, of: int) -> list[PopulationShare]:
+        """One of the run's shares: its part of each population."""
+        shares: list[PopulationShare] = []
+        before = 0
+        for population, context in zip(self._test.populations, self._contexts, strict=True):
+            shares.append(
+                PopulationShare(
+                    population,
+                    context,
+                    worker=place(number, before, of),
+                    workers=of,
+                    sessions=self.sessions,
+                    iterations=self._tally,
+                    on_end=self._changed.set,
+                )
+            )
+            before += population.plan.sessions
+        return shares
 
     def stop(self, grace_s: float | None) -> None:
         """Start no further session or iteration; running ones get `grace_s` seconds, or with None
@@ -146,7 +193,7 @@ class LoadRunner:
         self._placement.abort()
 
     async def _all_ended(self) -> None:
-        while any(share.lives for share in self._shares):
+        while self._starting or any(share.lives for share in self._shares):
             self._changed.clear()
             await self._changed.wait()
 
@@ -157,17 +204,22 @@ class LoadRunner:
             self._recorder.phase = WARMUP
             self._after(warmup_s - elapsed_s, self._end_warmup)
         for share in self._shares:
-            plan = share.population.plan
-            duration_s = plan.profile.duration_s
-            if duration_s is not None:
-                share.end_ns = start_ns + int(duration_s * 1e9)
-                calm_s = duration_s - NEAR_END_S - elapsed_s
-                if calm_s > 0:
-                    self._after(calm_s, share.watch_clock)
-                else:
-                    share.watch_clock()
-                self._after(duration_s + plan.graceful_stop_s - elapsed_s, share.interrupt)
+            self._set_end(share, start_ns)
         self._check_series()
+
+    def _set_end(self, share: PopulationShare, start_ns: int) -> None:
+        elapsed_s = (now_ns() - start_ns) / 1e9
+        plan = share.population.plan
+        duration_s = plan.profile.duration_s
+        if duration_s is None:
+            return
+        share.end_ns = start_ns + int(duration_s * 1e9)
+        calm_s = duration_s - NEAR_END_S - elapsed_s
+        if calm_s > 0:
+            self._after(calm_s, share.watch_clock)
+        else:
+            share.watch_clock()
+        self._after(duration_s + plan.graceful_stop_s - elapsed_s, share.interrupt)
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         self._timers.append(self._loop.call_later(max(0.0, delay_s), action))
@@ -186,10 +238,10 @@ class LoadRunner:
         for share in self._shares:
             share.context.forget_series()
 
-    async def _start_sessions(self, start_ns: int) -> None:
+    async def _start_sessions(self, shares: Sequence[PopulationShare], start_ns: int) -> None:
         started = 0
         for due_ns, number, index in heapq.merge(
-            *(self._starts(number, start_ns) for number in range(len(self._shares)))
+            *(_starts(number, share, start_ns) for number, share in enumerate(shares))
         ):
             # Timers may fire a little early; a session never starts early.
             while not self._stopped.is_set() and (wait_ns := due_ns - now_ns()) > 0:
@@ -197,15 +249,11 @@ class LoadRunner:
                     await asyncio.wait_for(self._stopped.wait(), wait_ns / 1e9)
             if self._stopped.is_set():
                 return
-            if self._shares[number].is_open():
-                self._start(self._shares[number], index)
+            if shares[number].is_open():
+                self._start(shares[number], index)
                 started += 1
                 if started % STARTS_PER_TURN == 0:
                     await asyncio.sleep(0)
-
-    def _starts(self, number: int, start_ns: int) -> Iterator[tuple[int, int, int]]:
-        for due_ns, index in self._shares[number].starts(start_ns):
-            yield due_ns, number, index
 
     def _start(self, share: PopulationShare, index: int) -> None:
         context = share.context
@@ -216,3 +264,8 @@ class LoadRunner:
         life = SessionLife(share, make_session(context, index, client))
         share.lives.add(life)
         life.start()
+
+
+def _starts(number: int, share: PopulationShare, start_ns: int) -> Iterator[tuple[int, int, int]]:
+    for due_ns, index in share.starts(start_ns):
+        yield due_ns, number, index

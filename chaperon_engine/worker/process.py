@@ -45,6 +45,7 @@ from chaperon_engine.protocol.messages import (
     AbortLoad,
     AcceptedSeries,
     EndPlacement,
+    Lease,
     Message,
     Ping,
     Place,
@@ -54,6 +55,7 @@ from chaperon_engine.protocol.messages import (
     Scheduled,
     Start,
     StopLoad,
+    TakeShares,
     ToWorker,
     WorkerDone,
     WorkerFailed,
@@ -62,6 +64,7 @@ from chaperon_engine.protocol.messages import (
 )
 from chaperon_engine.session.log import LogBook
 from chaperon_engine.text import visible
+from chaperon_engine.worker import descriptors
 from chaperon_engine.worker.forgotten import watching
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import OutputStream
@@ -172,10 +175,14 @@ class _Worker:
         """The newest one: which share of the sessions is this worker's."""
         self._allowed: AllowedTargets | None = None
         """Where connections may go; None: anywhere."""
+        self._plan: Plan | None = None
         self._is_ready = False
         self._start: asyncio.Future[Start] = loop.create_future()
         self._stop: StopLoad | AbortLoad | None = None
         """What came before the sessions did."""
+        self._taken: list[TakeShares] = []
+        """What came before the sessions did."""
+        self._lease: Lease | None = None
         self._stopped: asyncio.Future[None] = loop.create_future()
         """Done when the load was stopped or aborted."""
 
@@ -205,6 +212,11 @@ class _Worker:
                 self._recorder.accept_only(keys)
             case Place() | EndPlacement() | Scheduled() | Release():
                 self._placement.receive(message)
+            case Lease():
+                self._lease = message
+            case TakeShares():
+                self._taken.append(message)
+                self._take_over()
             case StopLoad() | AbortLoad():
                 self._stop = message
                 self._obey_stop()
@@ -217,11 +229,34 @@ class _Worker:
         if not self._prepare.done():
             self._prepare.set_result(prepare)
         elif self._is_ready:
-            self._say_ready()
+            try:
+                self._check_descriptors(prepare)
+            except UserError as error:
+                self.send(WorkerFailed(message=str(error)))
+            else:
+                self._say_ready()
+
+    def _check_descriptors(self, prepare: Prepare) -> None:
+        """Each host has limits of its own."""
+        if self._plan is not None:
+            descriptors.check(self._plan, prepare.workers, descriptors.hard_limit())
 
     def _say_ready(self) -> None:
         self._is_ready = True
         self.send(WorkerReady(pid=os.getpid(), core=self._setup.core))
+
+    def _take_over(self) -> None:
+        if self._runner is None:
+            return
+        for message in self._taken:
+            self._runner.take(message.shares, message.of, message.epoch)
+        self._taken.clear()
+
+    def _watch_lease(self) -> None:
+        if self._lease is not None and self._stop is None and now_ns() > self._lease.until_ns:
+            self._log.add("warning", f"worker {self.number}", "the lease of its agent is over")
+            self._stop = StopLoad()
+            self._obey_stop()
 
     def _obey_stop(self) -> None:
         if self._runner is None or self._stop is None:
@@ -259,10 +294,14 @@ class _Worker:
 
     async def _get_ready(self, prepare: Prepare) -> ResolvedTest:
         request = msgspec.msgpack.decode(prepare.launch, type=LaunchRequest)
+        if request.working_folder:
+            os.chdir(request.working_folder)
         test = resolve(request)
         if request.targets is not None:
             self._allowed = AllowedTargets(request.targets)
             refuse_elsewhere(test, self._allowed)
+        self._plan = test.plan
+        self._check_descriptors(self._share or prepare)
         if self.number == 0 and request.preflight:
             await check_services(test)
         return test
@@ -287,6 +326,7 @@ class _Worker:
             placement=self._placement,
         )
         self._obey_stop()
+        self._take_over()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -337,6 +377,7 @@ class _Worker:
             else:
                 # Timers of uvloop may fire early: a frame ends at its boundary, not before.
                 continue
+            self._watch_lease()
             await self._collect(ended_ns)
         await load
 

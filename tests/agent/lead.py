@@ -31,10 +31,12 @@ from chaperon_engine.protocol.wire import (
     AgentHello,
     AgentNote,
     AgentPing,
+    AgentPong,
     AgentPrepare,
     AgentReady,
     AgentStart,
     AgentStarted,
+    AgentStopped,
     FromAgent,
     ToAgent,
 )
@@ -56,11 +58,12 @@ class Lead:
     """Member 0 is the agent."""
 
     def __init__(
-        self, credentials: Credentials, launch: LaunchRequest, *, shares: list[int], of: int
-    ):
+        self, credentials: Credentials, launch: LaunchRequest, *, shares: list[int], of: int,
+        working: Path | None = None,
+    ):  # fmt: skip
         self.credentials = credentials
         self.secret = RunSecret(os.urandom(32))
-        self.bundle = collect(launch)
+        self.bundle = collect(launch, working=working)
         self.shares = shares
         self.of = of
         self.aggregate = RunAggregate(1)
@@ -72,6 +75,7 @@ class Lead:
         self.started: AgentStarted | None = None
         self.done: AgentDone | None = None
         self.start_ns = 0
+        self.heard_ns = 0
         self.acknowledges = True
         self.refuses = ""
         self.port = 0
@@ -119,7 +123,7 @@ class Lead:
 
     async def _ping(self) -> None:
         for number in count():
-            self.tell(AgentPing(number=number))
+            self.tell(AgentPing(number=number, heard_ns=self.heard_ns))
             await asyncio.sleep(0.1)
 
     def _welcome(self, link: AgentLink) -> None:
@@ -139,6 +143,8 @@ class Lead:
                 self.start_ns = time.monotonic_ns() + 100_000_000
                 self.aggregate.begin(self.start_ns)
                 self.tell(AgentStart(delay_ns=100_000_000, run_start_ns=self.start_ns))
+            case AgentPong(sent_ns=sent_ns):
+                self.heard_ns = sent_ns
             case AgentStarted():
                 self.started = message
             case AgentFrame(frame=frame):
@@ -147,6 +153,8 @@ class Lead:
                 self.tell(Release())
             case AgentNote(text=text):
                 self.notes.append(text)
+            case AgentStopped(why=why):
+                self.notes.append(why)
             case AgentFailed():
                 self.failure = message
             case AgentDone():
@@ -189,12 +197,14 @@ class Joined:
 
     @classmethod
     async def start(
-        cls, lead: Lead, folder: Path, *options: str, pin: str = "", token: str = ""
-    ) -> Joined:
+        cls, lead: Lead, folder: Path, *options: str, pin: str = "", token: str = "",
+        descriptors: str = "unlimited",
+    ) -> Joined:  # fmt: skip
         token_file = write_token(folder, lead.secret.token("agent"))
         if token:
             token_file.write_text(token)
         process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", f'ulimit -n {descriptors} 2>/dev/null; exec "$@"', "sh",
             sys.executable, "-m", "chaperon_engine.cli", "worker", "join",
             f"127.0.0.1:{lead.port}", "--run", RUN, "--pin", pin or lead.credentials.pin,
             "--token-file", str(token_file), "--name", "host a", "--no-pin", *options,

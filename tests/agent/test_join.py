@@ -53,11 +53,12 @@ async def begin(
     dropped: list[Lead | Joined] = []
 
     async def start(
-        *options: str, duration: str = "1500ms", extra: str = "", more: str = "", **how: str
-    ) -> tuple[Lead, Joined]:
+        *options: str, duration: str = "1500ms", extra: str = "", more: str = "",
+        working: Path | None = None, **how: str,
+    ) -> tuple[Lead, Joined]:  # fmt: skip
         file = folder / "shop.py"
         file.write_text(SHOP.format(url=server.url, duration=duration, extra=extra, more=more))
-        lead = Lead(credentials, request_of(file), shares=[1, 2], of=4)
+        lead = Lead(credentials, request_of(file), shares=[1, 2], of=4, working=working)
         await lead.listen()
         dropped.append(lead)
         joined = await Joined.start(lead, tmp_path, "--workers", "2", *options, **how)
@@ -98,6 +99,29 @@ def leftovers(folder: Path) -> list[Path]:
     """Unpacked code and journals."""
     agents = folder / "h/agents"
     return [*(folder / "tmp").glob("chaperon-*"), *(agents.iterdir() if agents.exists() else [])]
+
+
+async def test_names_of_files_hold_that_are_relative_to_where_the_run_was_started(
+    begin: Begin, server: CountingServer, tmp_path: Path
+):
+    lead, joined = await begin(
+        working=tmp_path, duration="300ms", extra="open('test/beside.py').close()",
+        more="open('test/beside.py').close()",
+    )  # fmt: skip
+    assert await joined.end() == 0
+    assert lead.aggregate.exceptions() == []
+    assert lead.aggregate.totals.requests == server.requests > 0
+
+
+async def test_a_host_whose_limits_do_not_fit_the_plan_says_so_before_the_start(
+    begin: Begin, server: CountingServer
+):
+    lead, joined = await begin(descriptors="65")
+    assert await joined.end() == 104
+    assert lead.failure is not None
+    assert "8 sessions on 4 workers need at least 66 descriptors per worker" in lead.failure.message
+    assert "the hard limit is 65" in lead.failure.message
+    assert server.requests == 0
 
 
 async def test_a_host_runs_its_shares_and_delivers_every_count(

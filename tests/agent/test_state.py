@@ -35,6 +35,7 @@ from chaperon_engine.metrics.model import Frame, SeriesDelta, SeriesKey
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     AcceptedSeries,
+    Lease,
     Ping,
     Pong,
     Prepare,
@@ -42,6 +43,7 @@ from chaperon_engine.protocol.messages import (
     Release,
     Start,
     StopLoad,
+    TakeShares,
     WorkerDone,
     WorkerFailed,
     WorkerFrame,
@@ -62,6 +64,7 @@ from chaperon_engine.protocol.wire import (
     AgentReady,
     AgentStart,
     AgentStarted,
+    AgentStopped,
     Drain,
 )
 
@@ -102,7 +105,7 @@ class Driver:
         for step in range(round(seconds * 10)):
             self.now += 0.1
             if hears and self.agent.line.is_up and step % 10 == 0:
-                actions += self.hear(AgentPing(number=step))
+                actions += self.hear(AgentPing(number=step, heard_ns=round(self.now * S)))
             if answers:
                 for worker in self.agent.workers:
                     self.worker(worker.number, Pong(number=1))
@@ -168,7 +171,13 @@ def test_a_run_from_the_first_dial_to_the_last_word():
     start_ns = 100 * S + S // 10
     assert BeginJournal(4, 1) in actions
     assert told(actions) == [AgentStarted(received_ns=100 * S, started_ns=start_ns)]
-    assert sent(actions) == [(0, Start(start_ns=start_ns)), (1, Start(start_ns=start_ns))]
+    lease = Lease(until_ns=115 * S)
+    assert sent(actions) == [
+        (0, Start(start_ns=start_ns)),
+        (0, lease),
+        (1, Start(start_ns=start_ns)),
+        (1, lease),
+    ]
     driver.frame(0, 1, sent=2)
     actions = driver.frame(1, 1, sent=3)
     (keep,) = [action for action in actions if isinstance(action, Keep)]
@@ -349,11 +358,73 @@ def test_the_load_stops_when_the_lease_ends_and_everything_is_delivered_after_th
     actions = driver.hear(Admitted(member=4, lease_s=15, next_seq=0))
     frames = [message.frame.seq for message in told(actions) if isinstance(message, AgentFrame)]
     assert frames == [0, 1]
-    (note,) = [message for message in told(actions) if isinstance(message, AgentNote)]
-    assert "was not heard for 15 s" in note.text
+    (stopped,) = [message for message in told(actions) if isinstance(message, AgentStopped)]
+    assert "was not heard for 15 s" in stopped.why
+    assert driver.hear(TakeShares(shares=[7], of=8, epoch=2)) == []
     assert told(driver.hear(Ack(next_seq=2))) == [AgentDone()]
     ended = finish(driver.wait(6))
     assert (ended.ending, "delivered" in ended.reason) == ("failed", True)
+
+
+def test_the_lease_counts_from_what_the_coordinator_is_known_to_have_heard():
+    driver = Driver()
+    driver.start()
+    driver.wait(3)
+    heard_ns = round(driver.now * S)
+    for number in range(15):
+        # The coordinator is heard all the time, and hears nothing.
+        driver.wait(1, hears=False)
+        driver.hear(AgentPing(number=number, heard_ns=heard_ns))
+    assert not [m for _, m in sent(driver.said) if isinstance(m, StopLoad)]
+    driver.wait(0.5, hears=False)
+    assert [m for _, m in sent(driver.said) if isinstance(m, StopLoad)] == [StopLoad()] * 2
+    assert AgentStopped(why="the coordinator was not heard for 15 s") in told(driver.said)
+
+
+def test_an_agent_that_stood_still_beyond_its_lease_stops_its_load_when_it_goes_on():
+    driver = Driver()
+    driver.start()
+    driver.wait(3)
+    driver.now += 60
+    assert [m for _, m in sent(driver.tell(Tick())) if isinstance(m, StopLoad)] == [StopLoad()] * 2
+
+
+def test_a_start_that_comes_after_the_lease_begins_nothing():
+    driver = Driver()
+    driver.join()
+    driver.hear(prepare([2, 3]))
+    driver.worker(0, WorkerReady(pid=10))
+    driver.worker(1, WorkerReady(pid=11))
+    driver.now += 16
+    actions = driver.hear(AgentStart(delay_ns=0, run_start_ns=RUN_START_NS))
+    assert "its lease was over" in finish(actions).reason
+    assert not [m for _, m in sent(actions) if isinstance(m, Start)]
+
+
+def test_shares_that_are_taken_over_go_to_the_workers_that_live_and_have_the_fewest():
+    driver = Driver(3)
+    driver.start([2, 3, 4])
+    driver.tell(WorkerExited(1, "killed", []))
+    taken = driver.hear(TakeShares(shares=[5, 6, 7], of=8, epoch=2))
+    assert sent(taken) == [
+        (0, TakeShares(shares=[5, 7], of=8, epoch=2)),
+        (2, TakeShares(shares=[6], of=8, epoch=2)),
+    ]
+    assert driver.hear(TakeShares(shares=[5, 6, 7], of=8, epoch=2)) == []
+    assert sent(driver.hear(TakeShares(shares=[1], of=8, epoch=3))) == [
+        (2, TakeShares(shares=[1], of=8, epoch=3))
+    ]
+
+
+def test_an_agent_that_takes_shares_over_is_idle_only_when_these_have_ended():
+    driver = Driver()
+    driver.start()
+    driver.worker(0, WorkerIdle())
+    assert told(driver.worker(1, WorkerIdle())) == [WorkerIdle()]
+    driver.hear(TakeShares(shares=[5, 6], of=8, epoch=2))
+    driver.worker(0, WorkerIdle(epoch=0))  # It was under way.
+    assert told(driver.worker(1, WorkerIdle(epoch=2))) == []
+    assert told(driver.worker(0, WorkerIdle(epoch=2))) == [WorkerIdle(epoch=2)]
 
 
 def test_a_coordinator_that_does_not_come_back_is_given_up():
@@ -439,8 +510,7 @@ def test_a_signal_stops_gracefully_and_a_second_one_at_once():
     driver.start()
     actions = driver.tell(LeaveAsked())
     assert sent(actions) == [(0, StopLoad()), (1, StopLoad())]
-    (note,) = told(actions)
-    assert isinstance(note, AgentNote)
+    assert told(actions) == [AgentStopped(why="a signal on its host")]
     assert sent(driver.tell(LeaveAsked())) == [(0, AbortLoad()), (1, AbortLoad())]
     for number in (0, 1):
         driver.frame(number, 1, last=True)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from chaperon_engine.coordinator.events import (
+    AbortAsked,
+    AckFrames,
     Action,
     AgentGone,
     AgentIsBack,
@@ -32,9 +34,8 @@ from chaperon_engine.coordinator.events import (
 )
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.metrics.model import Frame
-from chaperon_engine.protocol.messages import StopLoad, WorkerIdle, WorkerReady
+from chaperon_engine.protocol.messages import AbortLoad, StopLoad, WorkerIdle, WorkerReady
 from chaperon_engine.protocol.wire import (
-    Ack,
     Admitted,
     AgentDone,
     AgentFailed,
@@ -44,6 +45,7 @@ from chaperon_engine.protocol.wire import (
     AgentPong,
     AgentReady,
     AgentStarted,
+    AgentStopped,
     Drain,
 )
 from tests.coordinator.test_state import plan
@@ -63,7 +65,7 @@ class Driver:
         self.now = 100.0
         settings: dict[str, Any] = {"expect": 2, **terms}
         self.run = RunState(
-            plan(),
+            settings.pop("plan", None) or plan(),
             workers,
             self.now,
             limits=Limits(start_delay_s=0.0, return_wait_s=20.0, barrier_s=8.0),
@@ -206,10 +208,78 @@ def test_a_frame_is_applied_once_and_acknowledged_each_time() -> None:
     driver.start()
     first = driver.frame(1, 0)
     assert len(of_kind(first, ApplyFrame)) == 1
-    assert told(first, Ack) == [(1, Ack(next_seq=1))]
+    assert of_kind(first, AckFrames) == [AckFrames(1, 1)]
     again = driver.frame(1, 0, seq=0)
     assert not of_kind(again, ApplyFrame)
-    assert told(again, Ack) == [(1, Ack(next_seq=1))]
+    assert of_kind(again, AckFrames) == [AckFrames(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "slept_s", "is_refused"),
+    [(4.5, 0.0, False), (5.5, 0.0, True), (100.0, 100.0, False), (106.0, 100.0, True)],
+)
+def test_a_frame_from_the_future_makes_the_agent_lost_unless_this_machine_slept(
+    ahead_s: float, slept_s: float, is_refused: bool
+) -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(Tick(slept_s))
+    at_ns = int((driver.now + ahead_s) * 1e9)
+    frame = Frame(worker=0, epoch=1, seq=0, start_ns=0, end_ns=at_ns)
+    actions = driver.say(1, AgentFrame(frame=frame))
+    assert bool(of_kind(actions, AgentIsLost)) == is_refused
+    assert bool(of_kind(actions, ApplyFrame)) != is_refused
+
+
+def test_a_coordinator_that_stood_still_blames_nobody_for_its_silence() -> None:
+    driver = Driver()
+    driver.start()
+    driver.wait(1.0)
+    driver.now += 300.0
+    driver.run.max_time_s = None
+    actions = driver.tell(Tick())
+    assert not driver.run.reasons
+    # The planned time is over meanwhile: agents have their grace period from now on.
+    assert driver.run.state == "draining"
+    assert not told(actions, AbortLoad)
+    driver.tell(AgentGone(1, "reset"))
+    driver.tell(AgentGone(2, "reset"))
+    driver.wait(5.0)
+    driver.say(7, hello("a", epoch=1))
+    driver.say(8, hello("b", epoch=1))
+    driver.say(7, AgentStopped(why="its lease was over"))
+    assert not of_kind(driver.done(7, 0), FinishRun)
+    assert of_kind(driver.done(8, 1), FinishRun)
+    assert (driver.run.status, driver.run.reasons) == ("complete", [])
+
+
+def test_a_coordinator_that_stood_still_before_the_load_waits_as_long_as_before() -> None:
+    driver = Driver(start_timeout_s=5.0)
+    driver.say(1, hello("a"))
+    driver.wait(2.0)
+    driver.now += 60.0
+    assert not of_kind(driver.tell(Tick()), RefuseRun)
+    driver.say(2, hello("b"))
+    driver.ready(1)
+    (load,) = of_kind(driver.ready(2), BeginLoad)
+    # What was under way meanwhile says nothing of the distance.
+    assert load.start_ns / 1e9 - driver.now < 1.0
+
+
+def test_an_abort_before_the_coordinator_stood_still_loses_nobody_after_it() -> None:
+    driver = Driver(expect=1)
+    driver.say(1, hello("a"))
+    driver.ready(1)
+    driver.wait(1.0)
+    driver.tell(AbortAsked("client"))
+    driver.tell(AgentGone(1, "reset"))
+    driver.wait(1.0)
+    driver.now += 600.0
+    driver.tell(Tick())
+    driver.wait(2.0)
+    driver.say(2, hello("a", epoch=1))
+    assert of_kind(driver.done(2, 0), FinishRun)
+    assert driver.run.roster.agents[0].state == "done"
 
 
 def test_a_gap_closes_the_connection_and_the_return_says_where_to_go_on() -> None:

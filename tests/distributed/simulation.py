@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from chaperon_engine.agent import events as agent_events
@@ -33,6 +34,7 @@ from chaperon_engine.metrics.model import (
 )
 from chaperon_engine.protocol.messages import (
     AbortLoad,
+    Lease,
     Message,
     Ping,
     Pong,
@@ -41,15 +43,16 @@ from chaperon_engine.protocol.messages import (
     Release,
     Start,
     StopLoad,
+    TakeShares,
     WorkerDone,
     WorkerFrame,
     WorkerIdle,
     WorkerReady,
 )
 from chaperon_engine.protocol.wire import Ack, AgentFrame, AgentHello, AgentPrepare, AgentStart
+from chaperon_engine.runs.record import HandOver
 
 STEP_S = 0.2
-DURATION_S = 3.0
 LIMITS = Limits(
     barrier_s=5.0, start_delay_s=0.1, end_margin_s=2.0, abort_s=1.0, lease_s=2.0,
     lease_margin_s=0.7, return_wait_s=6.0,
@@ -61,9 +64,9 @@ AGENT_LIMITS = AgentLimits(
 KEY = SeriesKey(kind="http", name="x")
 
 
-def plan() -> Plan:
+def plan(duration_s: float) -> Plan:
     population = PopulationPlan(
-        name="p", scenario="P", sessions=4, profile=LoadProfile(duration_s=DURATION_S),
+        name="p", scenario="P", sessions=8, profile=LoadProfile(duration_s=duration_s),
         graceful_stop_s=0.5,
     )  # fmt: skip
     return Plan(load_test="T", file="", services=[], populations=[population])
@@ -76,7 +79,7 @@ class FakeWorker:
         self.number = number
         self.world = world
         self.say = say
-        self.share: int | None = None
+        self.shares: list[int] = []
         self.alive = True
         self.loading = False
         self.was_loading = False
@@ -84,6 +87,9 @@ class FakeWorker:
         """The truth: what a counting target has seen of it."""
         self._told = FrameTotals()
         self._ready_at: float | None = None
+        self._is_stopped = False
+        self._epoch = 0
+        self._lease_ns: int | None = None
         self._start_ns = 0
         self._end_ns = 0
         self._seq = 0
@@ -95,16 +101,25 @@ class FakeWorker:
         match message:
             case Ping(number=number):
                 self.say(self.number, Pong(number=number))
+            case Lease(until_ns=until_ns):
+                self._lease_ns = until_ns
             case Prepare(worker=share):
-                self.share = share
+                self.shares = [share]
                 self._ready_at = self.world.now + self.world.random.choice([0.0, 0.2, 0.6])
             case Start(start_ns=start_ns):
                 assert not self.was_loading
-                self.world.begun(self)
+                self.world.begun(self.shares, self.world.epoch)
                 self.loading = self.was_loading = True
                 self._start_ns = self._end_ns = start_ns
-                self._end_at = start_ns / 1e9 + DURATION_S
+                self._end_at = start_ns / 1e9 + self.world.duration_s
+            case TakeShares(shares=shares, epoch=epoch):
+                self._epoch = epoch
+                if not self._is_stopped:
+                    self.world.begun(shares, epoch)
+                    self.shares += shares
+                    self.loading = True
             case StopLoad() | AbortLoad():
+                self._is_stopped = True
                 self._end_load()
                 if isinstance(message, AbortLoad):
                     self._leave()
@@ -118,6 +133,9 @@ class FakeWorker:
         if self._ready_at is not None and now >= self._ready_at:
             self._ready_at = None
             self.say(self.number, WorkerReady(pid=self.number + 1))
+        if self._lease_ns is not None and self.loading and now * 1e9 > self._lease_ns:
+            self._is_stopped = True
+            self._end_load()
         if self.loading and now > self._start_ns / 1e9:
             self.sent += self.world.random.randrange(4)
             if now >= self._end_at:
@@ -128,7 +146,7 @@ class FakeWorker:
     def _end_load(self) -> None:
         if self.loading:
             self.loading = False
-            self.say(self.number, WorkerIdle())
+            self.say(self.number, WorkerIdle(epoch=self._epoch))
 
     def _leave(self) -> None:
         if self.alive and self.was_loading:
@@ -196,6 +214,9 @@ class Host:
         self.ending: agent_events.Finish | None = None
         self.dial_at: float | None = None
         self.asleep_until = 0.0
+        """The whole machine."""
+        self.stuck_until = 0.0
+        """The agent's process alone: its workers go on."""
         self._queue: list[tuple[int, Any]] = []
 
     def start(self, *, deliver: bool = False) -> None:
@@ -235,10 +256,12 @@ class Host:
         self._queue.append((worker, message))
 
     def look(self) -> None:
-        if self.state is None or self.world.now < self.asleep_until:
+        if self.state is None or self.is_asleep or self.ending is not None:
             return
         for worker in list(self.crew):
             worker.look()
+        if self.is_still:
+            return
         self._drain()
         if self.dial_at is not None and self.world.now >= self.dial_at:
             self.dial_at = None
@@ -249,6 +272,16 @@ class Host:
                 self.tell(agent_events.DialFailed("refused", is_final=False))
         self.tell(agent_events.Tick())
         self._drain()
+
+    @property
+    def is_asleep(self) -> bool:
+        """The machine stands still."""
+        return self.world.now < self.asleep_until
+
+    @property
+    def is_still(self) -> bool:
+        """Its agent does nothing."""
+        return self.world.now < max(self.asleep_until, self.stuck_until)
 
     def _drain(self) -> None:
         while self._queue and self.state is not None:
@@ -303,25 +336,38 @@ class Host:
 class World:
     """A coordinator with one local worker, and the hosts."""
 
-    def __init__(self, seed: int, *, hosts: int = 2, fewer_ok: bool = True):
+    def __init__(
+        self, seed: int, *, hosts: int = 2, fewer_ok: bool = True, on_loss: str | None = None,
+        duration_s: float | None = None,
+    ):  # fmt: skip
         self.random = random.Random(seed)
         self.now = 100.0
         self.hosts = [Host(number, self) for number in range(hosts)]
         terms = Terms(
             expect=hosts, start_timeout_s=4.0, fewer_ok=fewer_ok,
-            on_loss=self.random.choice(["continue", "continue", "fail"]),
+            on_loss=on_loss or self.random.choice(["continue", "respread", "respread", "fail"]),
         )  # fmt: skip
-        self.run: RunState | None = RunState(plan(), 1, self.now, limits=LIMITS, terms=terms)
+        self.duration_s = duration_s or self.random.choice([3.0, 8.0])
+        self.run: RunState | None = RunState(
+            plan(self.duration_s), 1, self.now, limits=LIMITS, terms=terms
+        )
+        self.asleep_until = 0.0
+        """The coordinator's machine."""
         self.local = FakeWorker(0, self, self._local_said)
         self._queue: list[Any] = []
+        self._unsynced: dict[int, int] = {}
         self.wires: dict[int, Wire] = {}
+        """Those that are not closed on both sides."""
+        self._wire_numbers = count()
         self.apart_until: dict[int, float] = {}
         self.applied: dict[int, list[Frame]] = {}
         self.of = 1
         self.epoch = 0
         self.given: dict[int, list[tuple[int, list[int]]]] = {}
         """By epoch: what each member was given."""
-        self.begun_shares: list[int] = []
+        self.begun_shares: set[tuple[int, int]] = set()
+        """Shares that ran, with their epochs."""
+        self.hand_overs: list[HandOver] = []
         self.numbers: dict[int, Host] = {}
         """The host of each member."""
         self.is_refused = False
@@ -333,13 +379,18 @@ class World:
 
     @property
     def is_open(self) -> bool:
-        return self.run is not None and self.run.state != "finished"
+        return self.run is not None and self.run.state != "finished" and not self.is_asleep
+
+    @property
+    def is_asleep(self) -> bool:
+        """The coordinator's machine stands still."""
+        return self.now < self.asleep_until
 
     def is_apart(self, host: Host) -> bool:
         return self.now < self.apart_until.get(host.number, 0.0)
 
     def connect(self, host: Host) -> Wire:
-        wire = Wire(len(self.wires), host)
+        wire = Wire(next(self._wire_numbers), host)
         self.wires[wire.number] = wire
         return wire
 
@@ -380,9 +431,13 @@ class World:
 
     def _deliver(self) -> None:
         for wire in list(self.wires.values()):
+            if wire.agent_closed and wire.coordinator_closed:
+                del self.wires[wire.number]
+                continue
             if self.is_apart(wire.host):
                 continue
-            while wire.to_coordinator and wire.to_coordinator[0][0] <= self.now:
+            deaf = self.is_asleep
+            while not deaf and wire.to_coordinator and wire.to_coordinator[0][0] <= self.now:
                 _, message = wire.to_coordinator.pop(0)
                 if wire.coordinator_closed or self.run is None:
                     continue
@@ -391,7 +446,7 @@ class World:
                     self.tell(run_events.AgentGone(wire.number, "closed"))
                 else:
                     self.tell(run_events.AgentSaid(wire.number, message, "x:1"))
-            asleep = self.now < wire.host.asleep_until
+            asleep = wire.host.is_still
             while not asleep and wire.to_agent and wire.to_agent[0][0] <= self.now:
                 _, message = wire.to_agent.pop(0)
                 if wire.agent_closed or wire.host.wire is not wire:
@@ -403,7 +458,7 @@ class World:
                 else:
                     wire.host.tell(agent_events.Heard(message))
             at = wire.heard_by_coordinator_at
-            if at is not None and self.now >= at and not wire.coordinator_closed:
+            if at is not None and self.now >= at and not wire.coordinator_closed and not deaf:
                 wire.coordinator_closed = True
                 self.tell(run_events.AgentGone(wire.number, "reset"))
             at = wire.heard_by_agent_at
@@ -457,23 +512,35 @@ class World:
                 assert frame.seq == len(frames), "a frame was applied twice, or one was left out"
                 frames.append(frame)
             case run_events.DropAgent(link, reason, user_error):
-                wire = self.wires[link]
-                if not wire.coordinator_closed:
+                wire = self.wires.get(link)
+                if wire is not None and not wire.coordinator_closed:
                     if reason:
                         self.send(
                             wire, Refused(reason=reason, user_error=user_error), to_agent=True
                         )
                     self.hang_up(wire, by_agent=False)
+            case run_events.AckFrames(link, next_seq):
+                # What is written is on disk when the next tick comes.
+                self._unsynced[link] = next_seq
+            case run_events.NoteHandOver(hand_over):
+                self.hand_overs.append(hand_over)
             case run_events.RefuseRun():
                 self.is_refused = True
             case _:
                 pass
 
-    def begun(self, worker: FakeWorker) -> None:
-        """A worker begins its share."""
-        assert worker.share is not None
-        assert worker.share not in self.begun_shares, "a share was run twice"
-        self.begun_shares.append(worker.share)
+    def begun(self, shares: list[int], epoch: int) -> None:
+        """A worker begins these."""
+        for share in shares:
+            assert (share, epoch) not in self.begun_shares, "a share was run twice in an epoch"
+            self.begun_shares.add((share, epoch))
+
+    @property
+    def loading(self) -> list[int]:
+        """Shares that are run at this moment."""
+        crews = [worker for host in self.hosts if not host.is_asleep for worker in host.crew]
+        workers = crews if self.is_asleep else [self.local, *crews]
+        return [share for each in workers if each.loading for share in each.shares]
 
     def crash_coordinator(self) -> None:
         self.run = None
@@ -487,7 +554,11 @@ class World:
 
     def step(self) -> None:
         self.now = round(self.now + STEP_S, 6)
-        if self.run is not None:
+        if self.run is not None and not self.is_asleep:
+            for link, next_seq in self._unsynced.items():
+                if link in self.wires and not self.wires[link].coordinator_closed:
+                    self.send(self.wires[link], Ack(next_seq=next_seq), to_agent=True)
+            self._unsynced.clear()
             self.local.look()
             while self._queue:
                 self.tell(self._queue.pop(0))

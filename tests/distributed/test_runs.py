@@ -129,6 +129,54 @@ async def test_a_lost_agent_fails_the_run_when_it_was_told_so(
     assert any("was told to fail" in reason for reason in last.reasons)
 
 
+async def test_sessions_of_a_killed_agent_begin_anew_on_those_that_remain(
+    server: CountingServer, scenario: Write, start: Start
+) -> None:
+    launched = await start(
+        scenario(duration="5s"), on_loss="respread",
+        limits="lease_s=1, lease_margin_s=0.3, return_wait_s=0.5",
+    )  # fmt: skip
+    first, second = await two_agents(launched, workers=2)
+    client = await launched.begins()
+    await snapshots_until(client, lambda seen: seen.workers[1].active_sessions > 0)
+    first.signal(signal.SIGKILL)
+    last = await launched.last()
+    assert await second.end() == 0
+    report = reported(launched)
+    assert report.run.partial
+    assert report.run.status == "complete"
+    (handed,) = report.run.hand_overs
+    assert (handed.member, handed.shares, handed.epoch) == (1, [1, 2], 2)
+    assert [(to.member, to.shares) for to in handed.to] == [(0, [1]), (2, [2])]
+    # Six sessions on four shares: three of them were those of the agent.
+    assert handed.sessions == 3
+    assert (report.sessions.planned, report.sessions.started) == (6, 9)
+    assert (report.sessions.finished, report.sessions.interrupted) == (6, 3)
+    assert [row.shares for row in last.workers] == [[], [], [3, 2]]
+    assert any("shares of agent a were handed over" in reason for reason in report.run.reasons)
+    assert 0 <= server.requests - report.totals.requests < 600
+
+
+async def test_workers_whose_agent_stands_still_stop_by_its_lease_and_all_they_did_is_counted(
+    server: CountingServer, scenario: Write, start: Start
+) -> None:
+    launched = await start(scenario(duration="30s"), workers=0, expect=1)
+    agent = await launched.join("a", workers=2)
+    await launched.begins()
+    await grows(server, 200)
+    agent.signal(signal.SIGSTOP)
+    before = server.requests
+    await rests(server, quiet_s=1.0)
+    assert server.requests > before, "its workers went on for a while"
+    agent.signal(signal.SIGCONT)
+    await launched.last()
+    await agent.end()
+    report = reported(launched)
+    assert report.totals.requests == server.requests
+    assert report.run.partial
+    assert report.run.workers[0].state == "done"
+
+
 async def test_a_worker_killed_on_an_agents_host_is_counted_from_its_shared_memory(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:

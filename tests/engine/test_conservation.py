@@ -49,7 +49,7 @@ def journal_totals(report: Report) -> dict[int, FrameTotals]:
     for record in JournalReader(RunDirectory.find(report.run.id).journal):
         if isinstance(record, FrameRecord):
             totals[record.frame.worker] = record.frame.totals
-        elif isinstance(record, WorkerLost):
+        elif isinstance(record, WorkerLost) and record.slots:  # an agent's are on its host
             sent, ok, failed = (sum(slot[word] for slot in record.slots) for word in (1, 2, 3))
             totals[record.worker] = FrameTotals(sent=sent, ok=ok, failed=failed)
     return totals

@@ -28,8 +28,8 @@ from chaperon_engine.definition.plan import (
 )
 from chaperon_engine.definition.resolve import resolve
 from chaperon_engine.definition.secrets import Secret
-from chaperon_engine.engine import descriptors
 from chaperon_engine.errors import UserError
+from chaperon_engine.worker import descriptors
 from chaperon_engine.worker.health import HealthMonitor
 from chaperon_engine.worker.output import MAX_LINE, OutputStream
 from chaperon_engine.worker.preflight import check_services

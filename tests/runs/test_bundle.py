@@ -125,6 +125,31 @@ def test_files_outside_of_the_folder_that_the_launch_names_travel_too(
     ]
 
 
+@pytest.mark.parametrize(
+    ("started_in", "file", "runs_in"),
+    [
+        (".", "code/shop/shop.py", "code"),
+        ("shop", "code/shop.py", "code"),
+        ("shop/parts", "code/shop.py", "code/parts"),
+        ("elsewhere", "code/shop.py", "code"),
+    ],
+)
+def test_sessions_run_where_they_did_as_seen_from_the_test(
+    shop: Path, tmp_path: Path, started_in: str, file: str, runs_in: str
+) -> None:
+    launch = LaunchRequest(file=str(shop / "shop.py"))
+    bundle = collect(launch, resolve(launch).plan, working=tmp_path / started_in)
+    assert (bundle.launch.file, bundle.launch.working_folder) == (file, runs_in)
+    unpacker = Unpacker(within=tmp_path)
+    for message in bundle.pieces():
+        unpacker.take(message)
+    there = localised(bundle.launch, unpacker.folder)
+    assert Path(there.working_folder).is_dir()
+    ca_file = resolve(there).services["shop"].tls.ca_file
+    assert ca_file is not None
+    assert Path(ca_file).resolve().is_relative_to(unpacker.folder)
+
+
 def test_a_test_that_was_unpacked_elsewhere_resolves_as_it_did_at_home(
     shop: Path, tmp_path: Path
 ) -> None:

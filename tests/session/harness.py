@@ -30,6 +30,7 @@ from chaperon_engine.metrics.model import (
 )
 from chaperon_engine.metrics.recorder import Recorder
 from chaperon_engine.session import LogBook
+from chaperon_engine.worker.placement import Placement
 from chaperon_engine.worker.population import LoadRunner
 
 NOWHERE = "http://127.0.0.1:9"
@@ -121,7 +122,13 @@ class Bench:
     """A runner with everything around it."""
 
     def __init__(
-        self, test: ResolvedTest, *, worker: int = 0, workers: int = 1, seed: int = 1
+        self,
+        test: ResolvedTest,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        seed: int = 1,
+        placement: Placement | None = None,
     ) -> None:
         self.recorder = Recorder(RunCounters(1).worker(0))
         self.http = HttpWorker(asyncio.get_running_loop(), self.recorder)
@@ -135,6 +142,7 @@ class Bench:
             recorder=self.recorder,
             http=self.http,
             log=self.book,
+            placement=placement,
         )
 
     async def run(self) -> Ran:
