@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         recover,
         run,
     )
+    from chaperon_engine.client.launching import MAX_AGENTS, MAX_WORKERS
     from chaperon_engine.client.queue import (
         QueueClient,
         QueuedTest,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         ServicePlan,
     )
     from chaperon_engine.definition.secrets import Secret
+    from chaperon_engine.engine.address import address_of as listen_address
     from chaperon_engine.errors import (
         EXIT_BAD_INPUT,
         EXIT_EXPORT_FAILED,
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         ReportMetric,
         ReportTotals,
     )
+    from chaperon_engine.protocol.messages import Gathering
     from chaperon_engine.runs.report import (
         Report,
         ReportCheck,
@@ -179,6 +182,7 @@ _HOMES: dict[str, str] = {
         "export_format export_formats export_report final_report launch list_runs load_report "
         "load_window prune_runs recover run"
     ),
+    "client.launching": "MAX_AGENTS MAX_WORKERS",
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
@@ -186,6 +190,7 @@ _HOMES: dict[str, str] = {
     "definition.model": "LoadTest Population Scenario Service Tls",
     "definition.secrets": "Secret",
     "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
+    "engine.address": "listen_address=address_of",
     "errors": (
         "EXIT_BAD_INPUT EXIT_EXPORT_FAILED EXIT_INTERRUPTED EXIT_NO_SESSION EXIT_OK "
         "EXIT_THRESHOLDS_FAILED ActionCancelled ActionError BodyCutShort ChaperonError "
@@ -209,6 +214,7 @@ _HOMES: dict[str, str] = {
         "Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
+    "protocol.messages": "Gathering",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
@@ -236,6 +242,8 @@ __all__ = [
     "EXIT_OK",
     "EXIT_THRESHOLDS_FAILED",
     "HEATMAP_EDGES_US",
+    "MAX_AGENTS",
+    "MAX_WORKERS",
     "PERCENTILES",
     "ActionCancelled",
     "ActionError",
@@ -268,6 +276,7 @@ __all__ = [
     "FileExporter",
     "FilePart",
     "FirstByteTimeout",
+    "Gathering",
     "GeneratorExhausted",
     "HealthView",
     "HttpAction",
@@ -366,6 +375,7 @@ __all__ = [
     "kind_word",
     "launch",
     "list_runs",
+    "listen_address",
     "load_report",
     "load_window",
     "prune_runs",
