@@ -41,6 +41,7 @@ from chaperon_engine.protocol.wire import (
     AgentPong,
     AgentReady,
     AgentStarted,
+    Drain,
     FromAgent,
 )
 from chaperon_engine.text import visible
@@ -65,6 +66,8 @@ class Attendance(ABC):
         self.stopped_at: float | None = None
         """When iterations stopped starting for another reason than the plan."""
         self.aborted_at: float | None = None
+        self.drained_at: dict[int, float] = {}
+        """When members were asked to leave before the others."""
         self._placements = Placements(len(workers))
         self._is_released = False
         self._alone_since: float | None = None
@@ -83,6 +86,11 @@ class Attendance(ABC):
     def _linked(self) -> list[Agent]:
         return [agent for agent in self.roster.alive if agent.link is not None]
 
+    def _name_of(self, member: int) -> str:
+        """As people know it."""
+        agent = self.roster.member(member)
+        return f"worker {member}" if agent is None else f"agent {agent.name}"
+
     def _placement(self, member: int, message: Schedule | Withdraw | Placed) -> list[Action]:
         match message:
             case Schedule(request=request, what=what):
@@ -92,6 +100,7 @@ class Attendance(ABC):
                     for agent in self.roster.agents
                     if agent.state == "running" and agent.link is not None
                 ]
+                able = [number for number in able if number not in self.drained_at]
                 ending = "the run is ending" if self.stopped_at is not None else ""
                 return [*self._placements.ask(member, request, what, able, ending)]
             case Withdraw(request=request):
@@ -164,6 +173,8 @@ class Attendance(ABC):
             actions.append(TellAgent(link, AbortLoad()))
         elif self.stopped_at is not None:
             actions.append(TellAgent(link, StopLoad()))
+        if agent.number in self.drained_at:
+            actions.append(TellAgent(link, Drain()))
         if self._is_released:
             actions.append(TellAgent(link, Release()))
         return actions

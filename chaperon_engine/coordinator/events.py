@@ -26,6 +26,7 @@ __all__ = [
     "ApplyFrame",
     "BeginLoad",
     "CannotStart",
+    "DrainAsked",
     "DropAgent",
     "Event",
     "FinishRun",
@@ -36,6 +37,7 @@ __all__ = [
     "KillWorker",
     "Limits",
     "LocateHang",
+    "NoteDrain",
     "NoteSteering",
     "RefuseRun",
     "Say",
@@ -99,6 +101,15 @@ class AbortAsked:
 
 
 @dataclass(frozen=True)
+class DrainAsked:
+    """Somebody wants one member to leave gracefully while the others go on."""
+
+    member: int
+    by: str
+    """`client`, or words that name the operator."""
+
+
+@dataclass(frozen=True)
 class CannotStart:
     """Something around the run is missing, such as the address to listen on."""
 
@@ -139,6 +150,7 @@ Event = (
     | HangLocated
     | StopAsked
     | AbortAsked
+    | DrainAsked
     | CannotStart
     | AgentSaid
     | AgentGone
@@ -242,6 +254,14 @@ class NoteSteering:
 
 
 @dataclass(frozen=True)
+class NoteDrain:
+    """Keep in the journal and run.json who drained a member."""
+
+    member: int
+    by: str
+
+
+@dataclass(frozen=True)
 class RefuseRun:
     """The load cannot begin; `reason` is one sentence for a person."""
 
@@ -270,6 +290,7 @@ Action = (
     | DropAgent
     | Say
     | NoteSteering
+    | NoteDrain
     | RefuseRun
     | FinishRun
 )

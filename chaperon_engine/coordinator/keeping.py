@@ -16,7 +16,14 @@ from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
+from chaperon_engine.runs.journal import (
+    Drained,
+    Ended,
+    Header,
+    JournalWriter,
+    Steered,
+    WorkerLost,
+)
 from chaperon_engine.runs.record import (
     LIBRARIES,
     RunRecord,
@@ -103,6 +110,12 @@ class RunKeeper:
         """Somebody, or a limit, stopped or aborted the run."""
         self._write(lambda journal: journal.append(Steered(at_s=at_s, action=action, by=by)))
         self.record.actions.append(SteeringAction(at_s=at_s, action=action, by=by))
+        self.write_record()
+
+    def drained(self, at_s: float, member: int, by: str) -> None:
+        """Somebody had a member leave."""
+        self._write(lambda journal: journal.append(Drained(at_s=at_s, member=member, by=by)))
+        self.record.actions.append(SteeringAction(at_s=at_s, action="drain", by=by, member=member))
         self.write_record()
 
     def sync(self) -> None:

@@ -57,6 +57,10 @@ class Placements:
         """How many run, awaited or not."""
         return len(self._open)
 
+    def on(self, worker: int) -> int:
+        """How many run on this worker."""
+        return self._running[worker]
+
     def ask(
         self,
         worker: int,

@@ -25,6 +25,7 @@ from chaperon_engine.coordinator.events import (
     ApplyFrame,
     BeginLoad,
     CannotStart,
+    DrainAsked,
     DropAgent,
     Event,
     FinishRun,
@@ -35,6 +36,7 @@ from chaperon_engine.coordinator.events import (
     KillWorker,
     Limits,
     LocateHang,
+    NoteDrain,
     NoteSteering,
     RefuseRun,
     Say,
@@ -250,6 +252,8 @@ class Coordinator:
                 self.say(level, text)
             case NoteSteering(what, by):
                 self._note(what, by)
+            case NoteDrain(member, by):
+                self._keeper.drained(self._now_s(), member, by)
             case RefuseRun(reason, user_error):
                 self.refusal = action
                 self.server.answer_all(Refused(reason=reason, user_error=user_error))
@@ -373,9 +377,13 @@ class Coordinator:
         self._keeper.worker_lost(worker, note, counters)
 
     def _note(self, what: str, by: str) -> None:
-        at_s = (time.monotonic_ns() - self._start_ns) / 1e9
+        at_s = self._now_s()
         self.aggregate.end_load(max(0.0, at_s))
         self._keeper.steered(at_s, what, by)
+
+    def _now_s(self) -> float:
+        """Seconds since the start of the load; negative just before it."""
+        return (time.monotonic_ns() - self._start_ns) / 1e9
 
     def _disk_refuses(self, sentence: str) -> None:
         if sentence not in self.state.reasons:
@@ -388,7 +396,7 @@ class Coordinator:
         self._say(level, text)
 
     def _log_line(self, level: str, source: str, text: str) -> None:
-        at_s = (time.monotonic_ns() - self._start_ns) / 1e9 if self._start_ns else 0.0
+        at_s = self._now_s() if self._start_ns else 0.0
         self._logs.add(LogLine(max(0.0, at_s), level, source, text))
 
     # the end
@@ -461,3 +469,7 @@ class Coordinator:
     def abort(self, by: str) -> None:
         """See `server.RunView`."""
         self.handle(AbortAsked(by))
+
+    def drain(self, member: int, by: str) -> None:
+        """Have one member leave while the others go on."""
+        self.handle(DrainAsked(member, by))

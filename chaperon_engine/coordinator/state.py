@@ -7,12 +7,9 @@
 Members are the workers of this host and the agents of others. `crew.watch` knows the workers,
 `members` the agents; here is what their coming and going means for the run.
 
-How a run is made to end, whatever its workers do:
-stop       at a person's wish, an expired lease, or the absolute end: StopLoad
-abort      at a person's wish, or grace period + margin after the stop or the planned end: AbortLoad
-kill       some seconds after the abort: SIGKILL
 A worker that answers no ping hangs: it is located, and killed after a time, at the latest when the
-run would be aborted because of it alone; the run goes on.
+run would be aborted because of it alone; the run goes on. How a run is made to end, whatever its
+members do, is in `departure`.
 
 An agent that is silent beyond its lease is away: the run is partial, and fails if it was told so.
 While it is away the others go on; the end of the run waits a bounded time for its return.
@@ -25,7 +22,7 @@ Times are monotonic seconds; `start_ns` is on the same clock.
 
 from __future__ import annotations
 
-from chaperon_engine.coordinator.attendance import Attendance
+from chaperon_engine.coordinator.departure import Departure
 from chaperon_engine.coordinator.events import (
     AbortAsked,
     Action,
@@ -34,13 +31,12 @@ from chaperon_engine.coordinator.events import (
     ApplyFrame,
     BeginLoad,
     CannotStart,
+    DrainAsked,
     Event,
-    FinishRun,
     FrameRefused,
     FromWorkerEvent,
     HangLocated,
     Limits,
-    NoteSteering,
     RefuseRun,
     Say,
     Send,
@@ -53,21 +49,18 @@ from chaperon_engine.coordinator.events import (
     WorkerIsLost,
     WorkerState,
 )
-from chaperon_engine.coordinator.members import Agent, Roster
+from chaperon_engine.coordinator.members import Roster
 from chaperon_engine.coordinator.placing import Placements
 from chaperon_engine.crew.watch import CrewWatch
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.protocol.messages import (
-    AbortLoad,
     FromWorker,
     Ping,
     Placed,
     Pong,
     Prepare,
-    Release,
     Schedule,
     Start,
-    StopLoad,
     Withdraw,
     WorkerDone,
     WorkerFailed,
@@ -77,12 +70,11 @@ from chaperon_engine.protocol.messages import (
 )
 from chaperon_engine.units import show_duration
 
-NO_SESSION_PASSED = "no session passed init"
 AGENTS_LEAD_S = 0.2
 """Beyond the round trip between the start and second 0, so that every agent's workers know it."""
 
 
-class RunState(Attendance):
+class RunState(Departure):
     """Decides. One per run."""
 
     def __init__(
@@ -92,20 +84,8 @@ class RunState(Attendance):
         """`workers` of this host; `terms` when agents are waited for."""
         limits = limits or Limits()
         watch = CrewWatch(workers, now, limits)
-        super().__init__(watch.workers, Roster(workers, terms, limits, now), limits)
-        self.plan = plan
-        self.max_time_s = max_time_s
-        self._watch = watch
+        super().__init__(plan, watch, Roster(workers, terms, limits, now), limits, max_time_s)
         self._began_at = now
-
-    @property
-    def drain_began_at(self) -> float | None:
-        """When the drain began: at the stop, or when the planned time was up; else None."""
-        planned = self.plan.planned_s
-        ends = [] if self.stopped_at is None else [self.stopped_at]
-        if planned is not None and self.started_at is not None:
-            ends.append(self.started_at + planned)
-        return min(ends, default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do because of `event`."""
@@ -124,6 +104,8 @@ class RunState(Attendance):
                 actions = self._stop(by, now)
             case AbortAsked(by):
                 actions = self._abort(by, now)
+            case DrainAsked(member, by):
+                actions = self._drain(member, by, now)
             case CannotStart(reason):
                 actions = self._refuse(reason, True) if self.state == "starting" else []
             case AgentSaid(link, message, address):
@@ -132,7 +114,8 @@ class RunState(Attendance):
                 actions = self._agent_gone(link, now)
             case FrameRefused(member, problem):
                 actions = self._distrust(member, problem)
-        actions = actions + self._release_if_idle() + self._finish_if_over(now)
+        actions = actions + self._release_drained() + self._release_if_idle()
+        actions += self._finish_if_over(now)
         return [self._routed(action) for action in actions]
 
     def _routed(self, action: Action) -> Action:
@@ -177,19 +160,6 @@ class RunState(Attendance):
                 return []
             case Schedule() | Withdraw() | Placed():
                 return self._placement(worker.number, message)
-
-    def _release_if_idle(self) -> list[Action]:
-        """Once nobody can ask for anything any more, members need not stay. Who is away hears of
-        it when it returns."""
-        if self.state == "starting" or self._is_released or len(self._placements):
-            return []
-        workers = self._watch.alive
-        agents = [agent for agent in self.roster.alive if agent.link is not None]
-        idle = [each.is_idle for each in workers] + [each.is_idle for each in agents]
-        if not idle or not all(idle):
-            return []
-        self._is_released = True
-        return self._send_all(Release())
 
     def _start_if_ready(self, now: float) -> list[Action]:
         if any(worker.state != "ready" for worker in self.workers) or not self.roster.is_ready:
@@ -255,6 +225,7 @@ class RunState(Attendance):
         away, actions = self.roster.look(now)
         actions += self._agents_away(away, now)
         actions += [*self._watch.watch(now, self.started_at), *self._watch_end(now)]
+        actions += self._watch_drained(now)
         begin = self.drain_began_at
         if begin is not None and now >= begin:
             self.state = "draining"
@@ -279,110 +250,3 @@ class RunState(Attendance):
             f"worker {names} was not ready within {show_duration(self.limits.barrier_s)}{where}",
             True,
         )
-
-    def _watch_end(self, now: float) -> list[Action]:
-        assert self.started_at is not None
-        workers, agents = self._watch.alive, self._linked
-        if self.aborted_at is not None:
-            actions: list[Action] = []
-            if now - self.aborted_at > self.limits.abort_s:
-                actions += self._watch.kill_all()
-            if now - self.aborted_at > 2 * self.limits.abort_s + self.limits.end_margin_s:
-                for agent in agents:
-                    actions += self._distrust(agent.number, "it did not end after the abort")
-            return actions
-        began = self.drain_began_at
-        if began is not None and (workers or agents):
-            allowed = self.plan.grace_s + self.limits.end_margin_s
-            if now > began + allowed:
-                if not agents and all(worker.hung_at is not None for worker in workers):
-                    return [*self._watch.kill_all()]  # Nobody would hear of an abort.
-                reason = f"the run did not end within {show_duration(allowed)} after its time"
-                self.partial = True
-                return self._abort("limit", now, reason)
-        if self.stopped_at is None:
-            limit, what = self._absolute_end()
-            if now > self.started_at + limit:
-                return self._stop("limit", now, f"{what} of {show_duration(limit)} was reached")
-        return []
-
-    def _absolute_end(self) -> tuple[float, str]:
-        limits = [(self.limits.max_time_s, "the longest time of a run")]
-        if self.plan.planned_s is not None:
-            limits = []
-        if self.max_time_s is not None:
-            limits.append((self.max_time_s, "the longest time given for this run"))
-        if self.plan.timeout_s is not None:
-            limits.append((self.plan.timeout_s, "the time-out of the load test"))
-        return min(limits, default=(float("inf"), ""))
-
-    # how a run ends
-
-    def _stop(self, by: str, now: float, reason: str = "") -> list[Action]:
-        if self.state == "starting":
-            return self._refuse("the run was stopped before its load began", True)
-        if self.stopped_at is not None or self.aborted_at is not None:
-            return self._abort(by, now) if by == "signal" else []
-        began = self.drain_began_at
-        if began is not None and now >= began and by != "signal":
-            return []
-        self.stopped_at = now
-        if by != "limit":  # a limit that was set beforehand is a planned end
-            self.status = "stopped"
-        self.reasons.append(reason or _STOP_REASONS.get(by, f"stopped by {by}"))
-        return [
-            NoteSteering("stop", by),
-            Say("info", f"stopping: {self.reasons[-1]}"),
-            *self._send_all(StopLoad()),
-        ]
-
-    def _abort(self, by: str, now: float, reason: str = "") -> list[Action]:
-        if self.state == "starting":
-            return self._refuse("the run was aborted before its load began", True)
-        if self.aborted_at is not None:
-            return []
-        self.aborted_at = now
-        if self.stopped_at is None:
-            self.stopped_at = now
-        self.status = "aborted"
-        self.reasons.append(reason or _ABORT_REASONS.get(by, f"aborted by {by}"))
-        return [
-            NoteSteering("abort", by),
-            Say("warning", f"aborting: {self.reasons[-1]}"),
-            *self._send_all(AbortLoad()),
-        ]
-
-    def _send_all(self, message: StopLoad | AbortLoad | Release) -> list[Action]:
-        numbers = [worker.number for worker in self._watch.alive]
-        numbers += [agent.number for agent in self._linked]
-        return [Send(number, message) for number in numbers]
-
-    def _finish_if_over(self, now: float) -> list[Action]:
-        if self.state in ("starting", "finished") or self._watch.alive or self._linked:
-            return []
-        actions: list[Action] = []
-        if self.roster.alive:
-            actions = self._wait_for_away(now)
-            if self.roster.alive:
-                return actions
-        members: list[WorkerState | Agent] = [*self.workers, *self.roster.agents]
-        if all(member.state == "lost" for member in members):
-            self.status = "failed"
-            self.reasons.append("all workers were lost")
-        elif all(member.refused_all for member in members if member.state == "done"):
-            self.status = "failed"
-            self.reasons.append(NO_SESSION_PASSED)
-        self.status = self.status or "complete"
-        self.state = "finished"
-        return [*actions, FinishRun()]
-
-
-_STOP_REASONS = {
-    "client": "stopped on request",
-    "signal": "stopped by a signal",
-    "lease": "the program that started the run has gone",
-}
-_ABORT_REASONS = {
-    "client": "aborted on request",
-    "signal": "aborted by a signal",
-}

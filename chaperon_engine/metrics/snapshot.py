@@ -263,16 +263,28 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those that the viewer has not had: the whole history in its first snapshot."""
     logs: list[LogLine] = []
     """Those that the viewer has not had (bounded)."""
+    log_lines: int = 0
+    """Lines of the log since the run began, those that nobody has any more included."""
     partial: bool = False
     reasons: list[str] = []
     """Why the run is partial, stopped or failed: one sentence each."""
     report_path: str = ""
-    """Set once the report has been written."""
+    """Set once the report has been written; empty for viewers on other machines."""
     unkept_report: bytes = b""
-    """The report as JSON when it could not be written, so that it can be shown all the same."""
+    """With the last snapshot, for who cannot read it from the run's directory: the report as JSON.
+    It could not be written, or the viewer is on another machine."""
     exports: dict[str, str] = {}
     """Format to the path that was written."""
     export_errors: dict[str, str] = {}
+    role: str = "owner"
+    """Of the viewer: `owner` on the engine's host, `operator` or `observer` elsewhere. An observer
+    may not steer."""
+    join: str = ""
+    """The command that attaches a machine; empty when the run does not listen."""
+    attach: str = ""
+    """The command with which others watch, from another machine; empty as well."""
+    token_file: str = ""
+    """Where the agents' token lies on the engine's host; empty for viewers elsewhere."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):

@@ -198,6 +198,10 @@ class Subscribe(Message, frozen=True, kw_only=True):
     view: View = View()
     rate_hz: float = 4.0
     """At most 4 a second."""
+    had_intervals: int = 0
+    """The viewer was here before and has had so many: send those that follow."""
+    had_logs: int = 0
+    """The same of log lines, counted as in `Snapshot.log_lines`."""
 
 
 class StopRun(Message, frozen=True, kw_only=True):
@@ -206,6 +210,13 @@ class StopRun(Message, frozen=True, kw_only=True):
 
 class AbortRun(Message, frozen=True, kw_only=True):
     """Cancel what is in flight, still a report."""
+
+
+class DrainMember(Message, frozen=True, kw_only=True):
+    """Have one member leave: it starts no further iteration, ends within the grace period and
+    sends what it measured; the run goes on with the others."""
+
+    member: int
 
 
 class GetSeries(Message, frozen=True, kw_only=True):
@@ -242,10 +253,12 @@ class Gathering(Message, frozen=True, kw_only=True):
     join: str
     """The command that attaches a machine."""
     token_file: str
-    """Where the agents' token lies on this host."""
+    """Where the agents' token lies on this host; empty for viewers elsewhere."""
     expected: int
     attached: list[str] = []
     """Names of the agents that are here."""
+    attach: str = ""
+    """The command with which others watch."""
 
 
 class SnapshotMessage(Message, frozen=True, kw_only=True):
@@ -266,12 +279,13 @@ class WindowReply(Message, frozen=True, kw_only=True):
 
 
 class Refused(Message, frozen=True, kw_only=True):
-    """The engine will not do that; one sentence. The connection ends when it was a Hello."""
+    """The engine will not do that; one sentence. The connection ends when it was a Hello, or no
+    message of the conversation."""
 
     reason: str
     user_error: bool = True
     """A person's input is the cause, not the engine."""
 
 
-FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
+FromClient = Hello | Subscribe | StopRun | AbortRun | DrainMember | GetSeries | GetWindow
 FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused

@@ -76,6 +76,14 @@ class Steered(Record, frozen=True, kw_only=True):
     by: str
 
 
+class Drained(Record, frozen=True, kw_only=True):
+    """Somebody had a member leave."""
+
+    at_s: float
+    member: int
+    by: str
+
+
 class Ended(Record, frozen=True, kw_only=True):
     """Last record of a run whose engine lived to its end."""
 
@@ -85,7 +93,7 @@ class Ended(Record, frozen=True, kw_only=True):
     reasons: list[str]
 
 
-AnyRecord = Header | FrameRecord | WorkerLost | Steered | Ended
+AnyRecord = Header | FrameRecord | WorkerLost | Steered | Drained | Ended
 
 
 class JournalWriter:

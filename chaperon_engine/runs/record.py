@@ -32,9 +32,11 @@ class SteeringAction(msgspec.Struct, kw_only=True):
     at_s: float
     """Seconds since the start of the load; negative before it."""
     action: str
-    """`stop` or `abort`."""
+    """`stop` or `abort`; `drain` of one member."""
     by: str
-    """Who: `client`, `signal`, `lease`, `limit`."""
+    """Who: `client`, `signal`, `lease`, `limit`, or words that name an operator."""
+    member: int | None = None
+    """Who was drained."""
 
 
 class WorkerRecord(msgspec.Struct, kw_only=True):

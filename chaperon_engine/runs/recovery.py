@@ -13,6 +13,7 @@ from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import (
     AnyRecord,
+    Drained,
     Ended,
     FrameRecord,
     Header,
@@ -84,6 +85,7 @@ class _Replay:
     missing: dict[int, int] = field(default_factory=dict)
     """Latencies that died with each lost worker."""
     steered: list[Steered] = field(default_factory=list)
+    drained: list[Drained] = field(default_factory=list)
     ended: Ended | None = None
     problem: str = ""
 
@@ -104,6 +106,8 @@ class _Replay:
         elif isinstance(entry, Steered):
             self.steered.append(entry)
             self.aggregate.end_load(entry.at_s)
+        elif isinstance(entry, Drained):
+            self.drained.append(entry)
         else:
             self.ended = entry
         return True
@@ -178,6 +182,11 @@ class _Replay:
             f"{action.action} by {action.by} at {action.at_s:.1f} s" for action in self.steered
         ]
         names = self._names()
+        reasons += [
+            f"{names.get(drain.member, 'a member')} was drained by {visible(drain.by)} at "
+            f"{drain.at_s:.1f} s"
+            for drain in self.drained
+        ]
         has_sockets = self.aggregate is not None and self.aggregate.messages.totals.are_there
         for worker, note in self.lost.items():
             reasons.append(f"{names[worker]} was lost: {note}")

@@ -14,6 +14,7 @@ from chaperon_engine.coordinator.events import (
     AgentSaid,
     ApplyFrame,
     BeginLoad,
+    DrainAsked,
     DropAgent,
     Event,
     FinishRun,
@@ -43,6 +44,7 @@ from chaperon_engine.protocol.wire import (
     AgentPong,
     AgentReady,
     AgentStarted,
+    Drain,
 )
 from tests.coordinator.test_state import plan
 
@@ -269,6 +271,21 @@ def test_who_returns_is_told_what_it_missed() -> None:
     driver.tell(StopAsked("client"))
     back = driver.say(4, hello("a", epoch=1))
     assert told(back, StopLoad) == [(4, StopLoad())]
+
+
+def test_a_drained_agent_is_told_so_again_when_it_returns_and_the_run_goes_on() -> None:
+    driver = Driver()
+    driver.start()
+    drained = driver.tell(DrainAsked(0, "operator ann"))
+    assert told(drained, Drain) == [(1, Drain())]
+    driver.tell(AgentGone(1, "reset"))
+    assert told(driver.say(4, hello("a", epoch=1)), Drain) == [(4, Drain())]
+    driver.done(4, 0)
+    agent = driver.run.roster.member(0)
+    assert agent is not None
+    assert (agent.state, driver.run.state) == ("done", "running")
+    assert driver.run.partial
+    assert "agent a was drained by operator ann" in driver.run.reasons[0]
 
 
 def test_the_end_waits_a_bounded_time_for_an_agent_that_is_away() -> None:

@@ -13,6 +13,7 @@ from chaperon_engine.coordinator.events import (
     Action,
     ApplyFrame,
     BeginLoad,
+    DrainAsked,
     Event,
     FinishRun,
     FromWorkerEvent,
@@ -20,8 +21,10 @@ from chaperon_engine.coordinator.events import (
     KillWorker,
     Limits,
     LocateHang,
+    NoteDrain,
     NoteSteering,
     RefuseRun,
+    Say,
     Send,
     StopAsked,
     Tick,
@@ -30,16 +33,21 @@ from chaperon_engine.coordinator.events import (
 )
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.definition.plan import LoadProfile, Plan, PopulationPlan
+from chaperon_engine.definition.scheduled import ScheduledScenario
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import (
     AbortLoad,
     Ping,
+    Place,
     Pong,
+    Release,
+    Schedule,
     Start,
     StopLoad,
     WorkerDone,
     WorkerFailed,
     WorkerFrame,
+    WorkerIdle,
     WorkerReady,
 )
 
@@ -288,6 +296,59 @@ def test_a_second_signal_aborts() -> None:
     assert driver.run.status == "aborted"
 
 
+def test_a_drained_worker_leaves_within_its_grace_period_and_the_others_go_on() -> None:
+    driver = Driver()
+    driver.start()
+    driver.wait(1.0)
+    actions = driver.tell(DrainAsked(1, "client"))
+    assert actions[0] == NoteDrain(1, "client")
+    assert sent(actions, StopLoad) == [1]
+    assert driver.tell(DrainAsked(1, "client")) == []
+    assert sent(driver.say(1, WorkerIdle()), Release) == [1]
+    driver.done(1)
+    driver.wait(9.5)
+    assert driver.run.state == "draining"
+    assert sent(driver.say(0, WorkerIdle()), Release) == [0]
+    driver.done(0)
+    assert (driver.run.status, driver.run.partial) == ("complete", True)
+    assert driver.run.reasons == [
+        "worker 1 was drained by a viewer on this machine, 1.0 s after the start"
+    ]
+
+
+def test_a_drained_worker_that_does_not_leave_is_aborted_then_killed() -> None:
+    driver = Driver(plan_=plan(1000.0))
+    driver.start()
+    driver.tell(DrainAsked(1, "operator ann"))
+    assert sent(driver.wait(7.5), AbortLoad) == []
+    assert sent(driver.wait(1.0), AbortLoad) == [1]
+    assert of(driver.wait(6.0), KillWorker) == [KillWorker(1)]
+    driver.tell(WorkerExited(1, "killed by signal 9"))
+    assert driver.run.state == "running"
+
+
+@pytest.mark.parametrize("member", [-1, 2, 7])
+def test_nobody_is_drained_who_is_no_member_or_has_left_or_before_the_load(member: int) -> None:
+    driver = Driver()
+    [said] = driver.tell(DrainAsked(1, "client"))
+    assert isinstance(said, Say)
+    driver.start()
+    assert driver.tell(DrainAsked(member, "client")) == []
+    driver.done(1)
+    assert driver.tell(DrainAsked(1, "client")) == []
+    assert not driver.run.partial
+
+
+def test_what_others_schedule_is_not_placed_on_a_drained_worker() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(DrainAsked(1, "client"))
+    what = ScheduledScenario(population="p", scenarios=["P"])
+    for request in range(3):
+        asked = driver.say(0, Schedule(request=request, what=what))
+        assert sent(asked, Place) == [0]
+
+
 def test_an_expired_lease_stops_the_run_and_says_so() -> None:
     driver = Driver()
     driver.start()
@@ -380,6 +441,7 @@ def test_frames_are_handed_on() -> None:
 events = st.one_of(
     st.just(Tick()),
     st.builds(StopAsked, st.sampled_from(["client", "signal", "lease"])),
+    st.builds(DrainAsked, st.integers(0, 2), st.just("client")),
     st.builds(AbortAsked, st.just("client")),
     st.builds(WorkerExited, st.integers(0, 1), st.just("gone")),
     st.builds(HangLocated, st.integers(0, 1), st.sampled_from(["", "a.py:1 in f"])),
