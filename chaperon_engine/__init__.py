@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         ServicePlan,
     )
     from chaperon_engine.definition.secrets import Secret
-    from chaperon_engine.engine.address import address_of as listen_address
+    from chaperon_engine.engine.address import address_of
     from chaperon_engine.errors import (
         EXIT_BAD_INPUT,
         EXIT_EXPORT_FAILED,
@@ -143,6 +143,9 @@ if TYPE_CHECKING:
         ReportTotals,
     )
     from chaperon_engine.protocol.messages import Gathering
+    from chaperon_engine.protocol.token import Token
+    from chaperon_engine.remote.dial import Authority
+    from chaperon_engine.remote.tokens import read_token
     from chaperon_engine.runs.report import (
         Report,
         ReportCheck,
@@ -190,7 +193,7 @@ _HOMES: dict[str, str] = {
     "definition.model": "LoadTest Population Scenario Service Tls",
     "definition.secrets": "Secret",
     "definition.plan": "Entry LaunchRequest LoadProfile Plan PopulationPlan ServicePlan",
-    "engine.address": "listen_address=address_of",
+    "engine.address": "address_of",
     "errors": (
         "EXIT_BAD_INPUT EXIT_EXPORT_FAILED EXIT_INTERRUPTED EXIT_NO_SESSION EXIT_OK "
         "EXIT_THRESHOLDS_FAILED ActionCancelled ActionError BodyCutShort ChaperonError "
@@ -215,6 +218,9 @@ _HOMES: dict[str, str] = {
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
     "protocol.messages": "Gathering",
+    "protocol.token": "Token",
+    "remote.dial": "Authority",
+    "remote.tokens": "read_token",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
@@ -248,6 +254,7 @@ __all__ = [
     "ActionCancelled",
     "ActionError",
     "Actionable",
+    "Authority",
     "BodyCutShort",
     "ChaperonError",
     "CheckCount",
@@ -336,6 +343,7 @@ __all__ = [
     "TlsError",
     "TlsTimeout",
     "TlsVerificationError",
+    "Token",
     "TooLarge",
     "TotalTimeout",
     "Totals",
@@ -360,6 +368,7 @@ __all__ = [
     "WindowSummary",
     "WorkerRow",
     "__version__",
+    "address_of",
     "attach",
     "check_exports",
     "count",
@@ -375,10 +384,10 @@ __all__ = [
     "kind_word",
     "launch",
     "list_runs",
-    "listen_address",
     "load_report",
     "load_window",
     "prune_runs",
+    "read_token",
     "recover",
     "render_summary",
     "run",

@@ -271,16 +271,22 @@ class LaunchScreen(Screen[None]):
 
     async def _start(self, request: LaunchRequest) -> str:
         """Show the run from its load on; why there is none."""
-        if request.listen:
-            from chaperon_tui.screens.gathering import GatheringScreen
-
-            return await self.app.push_screen_wait(GatheringScreen(request))
         from chaperon_tui.screens.live import LiveScreen
 
-        try:
-            client = await self.chaperon.engine.launch(request)
-        except (ChaperonError, OSError) as error:
-            return in_words(error)
+        if request.listen:
+            from chaperon_tui.screens.gathering import GatheringScreen, launch_of
+
+            launched = await self.app.push_screen_wait(
+                GatheringScreen(launch_of(self.chaperon.engine, request))
+            )
+            if launched.client is None:
+                return launched.problem
+            client = launched.client
+        else:
+            try:
+                client = await self.chaperon.engine.launch(request)
+            except (ChaperonError, OSError) as error:
+                return in_words(error)
         await self.app.push_screen(LiveScreen(client, request))
         return ""
 

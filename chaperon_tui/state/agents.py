@@ -11,8 +11,8 @@ from typing import TypedDict
 from chaperon_engine import (
     MAX_AGENTS,
     LaunchRequest,
+    address_of,
     count,
-    listen_address,
     seconds,
     show_count,
     show_duration,
@@ -46,7 +46,7 @@ def agent_problem(key: str, text: str) -> str:
     """What is wrong with the value of one field of a form that listens. Raises ValueError and
     UserError with the engine's sentence."""
     if key == LISTEN and text:
-        listen_address(text)
+        address_of(text)
     if key == "expect" and (not text or not 1 <= count(text, "agents") <= MAX_AGENTS):
         return f"Say how many agents the start waits for, 1 to {MAX_AGENTS:,}."
     if key == "start_timeout" and text and seconds(text, "start within") <= 0:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from chaperon_engine import (
+    MAX_WORKERS,
     ExportFormat,
     LaunchRequest,
-    MAX_WORKERS,
     Plan,
     UserError,
     count,
@@ -95,8 +95,8 @@ def fields(
     """The fields for a plan, with remembered values in them.
 
     Keys: `url.SERVICE`, `sessions.POPULATION`, `duration`, `warmup`, `workers`, `tag`, `set.N` for
-    config values, `out.FORMAT` for exports, those of `state.agents`. `target` is where the bundled target of a
-    demo listens: services at its usual address are led there.
+    config values, `out.FORMAT` for exports, those of `state.agents`. `target` is where the bundled
+    target of a demo listens: services at its usual address are led there.
     """
     urls = {service.name: service.base_url for service in led_to(plan, target).services}
     led = {f"url.{name}" for name, url in urls.items() if target and url == target}

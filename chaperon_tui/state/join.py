@@ -98,20 +98,26 @@ def token_rows(token_file: str, token: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def waiting_words(gathering: Gathering | None, left_s: float) -> str:
-    """`Waiting for 2 of 3 agents · 48 s left`."""
+def waiting_words(gathering: Gathering | None, left_s: float | None) -> str:
+    """`Waiting for 2 of 3 agents · 48 s left`; None: that is not known."""
     if gathering is None:
-        return "Starting the engine and its workers …"
+        return "Connecting …" if left_s is None else "Starting the engine and its workers …"
     missing = gathering.expected - len(gathering.attached)
     if missing <= 0:
         return "All agents are here and get ready; the load begins in a moment"
+    if left_s is None:
+        return f"Waiting for {missing} of {_agents(gathering)}"
     time = f"{show_duration(int(left_s))} left" if left_s >= 1 else "the time is up"
-    noun = "agent" if gathering.expected == 1 else "agents"
-    return f"Waiting for {missing} of {gathering.expected} {noun} · {time}"
+    return f"Waiting for {missing} of {_agents(gathering)} · {time}"
 
 
-def attached_rows(gathering: Gathering | None) -> list[Row]:
-    """Who is here, one a line."""
-    if gathering is None or not gathering.attached:
-        return [(("Nobody yet.", "dim"),)]
-    return [(("✓ ", "good"), (visible(name, 64), "")) for name in gathering.attached]
+def _agents(gathering: Gathering) -> str:
+    return f"{gathering.expected} agent{'s' if gathering.expected != 1 else ''}"
+
+
+def attached_row(gathering: Gathering) -> Row:
+    """Who is here."""
+    if not gathering.attached:
+        return ((" Nobody has attached yet.", "dim"),)
+    names = [((" ✓ ", "good"), (visible(name, 64) + " ", "")) for name in gathering.attached]
+    return ((" Attached:", "dim"), *(run for name in names for run in name))

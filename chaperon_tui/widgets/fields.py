@@ -42,7 +42,7 @@ class Fields(VerticalScroll):
                 section = field.section
                 widgets.append(Label(Content(section), classes="section"))
             entry = (
-                Pick(field.value, field.choices, name=field.key)
+                Pick(field.value, field.choices, key=field.key)
                 if field.choices
                 else Input(field.value, placeholder=field.placeholder, name=field.key,
                            select_on_focus=False)
@@ -57,15 +57,15 @@ class Fields(VerticalScroll):
     def values(self) -> dict[str, str]:
         """By the keys of the fields."""
         found = {str(entry.name): entry.value for entry in self.query(Input)}
-        return found | {str(entry.name): entry.value for entry in self.query(Pick)}
+        return found | {pick.key: pick.value for pick in self.query(Pick)}
 
     @property
     def focused_key(self) -> str:
         """Of the field with the focus; empty without one."""
-        return next(
-            (str(each.name) for kind in (Input, Pick) for each in self.query(kind)
-             if each.has_focus), "",
-        )  # fmt: skip
+        focused = self.screen.focused
+        if isinstance(focused, Pick):
+            return focused.key
+        return str(focused.name) if isinstance(focused, Input) else ""
 
     def mark(self, wrong: Collection[str]) -> None:
         """Mark the fields with something wrong."""

@@ -60,6 +60,15 @@ class JoinCard(Vertical):
         self._token_file = token_file
         self._show_token()
 
+    def command(self, which: str) -> str:
+        """`join` or `watch`; empty when there is none."""
+        return self.query_one(f"#{which}-line", CommandLines).command
+
+    @property
+    def token_file(self) -> str:
+        """Where the agents' token lies on this host; empty when it does not."""
+        return self._token_file or ""
+
     @property
     def is_token_shown(self) -> bool:
         """It can be read on the screen."""

@@ -28,9 +28,9 @@ class Pick(Painted, can_focus=True):
     class Submitted(Message):
         """Enter, as in a text field."""
 
-    def __init__(self, value: str, choices: Sequence[str], *, name: str):
+    def __init__(self, value: str, choices: Sequence[str], *, key: str):
         super().__init__()
-        self.name = name
+        self.key = key
         self._choices = tuple(choices)
         self.value = value if value in self._choices else self._choices[0]
 
