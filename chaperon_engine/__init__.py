@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chaperon_engine.actions import Actionable, HttpAction, WebSocketAction
     from chaperon_engine.cli.quick import url_request
     from chaperon_engine.client import (
+        Outage,
         RunClient,
         RunSummary,
         attach,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         QueueEntry,
         QueueUnavailable,
     )
+    from chaperon_engine.client.remote import attach_remote
     from chaperon_engine.client.trial import TrialEvent, trial
     from chaperon_engine.clock import Clock, SystemClock
     from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service, Tls
@@ -181,12 +183,13 @@ if TYPE_CHECKING:
 _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction WebSocketAction",
     "client": (
-        "RunClient RunSummary attach check_exports delete_run describe discover exit_code "
+        "Outage RunClient RunSummary attach check_exports delete_run describe discover exit_code "
         "export_format export_formats export_report final_report launch list_runs load_report "
         "load_window prune_runs recover run"
     ),
     "client.launching": "MAX_AGENTS MAX_WORKERS",
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
+    "client.remote": "attach_remote",
     "client.trial": "TrialEvent trial",
     "cli.quick": "url_request",
     "clock": "Clock SystemClock",
@@ -299,6 +302,7 @@ __all__ = [
     "MessageTimeout",
     "MessageTotals",
     "MissingConfig",
+    "Outage",
     "Percentiles",
     "Plan",
     "PongTimeout",
@@ -370,6 +374,7 @@ __all__ = [
     "__version__",
     "address_of",
     "attach",
+    "attach_remote",
     "check_exports",
     "count",
     "delete_run",

@@ -236,7 +236,7 @@ def _options_of_agents(command: argparse.ArgumentParser) -> None:
         "--listen",
         default="",
         metavar="HOST:PORT",
-        help="let agents attach here, and print the line that attaches one; port 0: any",
+        help="let agents and viewers attach here, and print the lines that do; port 0: any",
     )
     agents.add_argument(
         "--expect", type=_checked(_positive), metavar="N", help="begin when N agents have attached"
@@ -258,6 +258,13 @@ def _options_of_agents(command: argparse.ArgumentParser) -> None:
     )
     agents.add_argument(
         "--print-token", action="store_true", help="print the agents' token, not only its file"
+    )
+    agents.add_argument(
+        "--tls-cert", metavar="FILE", help="certificate chain to show (PEM), instead of a pin"
+    )
+    agents.add_argument("--tls-key", metavar="FILE", help="its key (PEM, without a password)")
+    agents.add_argument(
+        "--tls-ca", metavar="FILE", help="who attaches must show a certificate signed by this one"
     )
 
 

@@ -24,6 +24,11 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
     """What `chaperon run` was asked to do."""
     if not arguments.listen:
         _check_no_agents(arguments)
+    elif arguments.tls_cert is None and (arguments.tls_key or arguments.tls_ca):
+        raise UserError(
+            "--tls-key and --tls-ca go with --tls-cert: without it the run makes a certificate of "
+            "its own"
+        )
     file, name = scenario_file(arguments.file)
     return LaunchRequest(
         file=file,
@@ -49,6 +54,9 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
         start_timeout_s=arguments.start_timeout or START_TIMEOUT_S,
         fewer_ok=arguments.fewer_ok,
         on_loss=arguments.on_loss,
+        tls_cert=existing_file(arguments.tls_cert, "the certificate"),
+        tls_key=existing_file(arguments.tls_key, "the certificate's key"),
+        tls_ca=existing_file(arguments.tls_ca, "the authority"),
     )
 
 
@@ -60,10 +68,13 @@ def _check_no_agents(arguments: Namespace) -> None:
         "--start-timeout": arguments.start_timeout,
         "--fewer-ok": arguments.fewer_ok,
         "--print-token": arguments.print_token,
+        "--tls-cert": arguments.tls_cert,
+        "--tls-key": arguments.tls_key,
+        "--tls-ca": arguments.tls_ca,
     }
     for option, value in given.items():
         if value:
-            raise UserError(f"{option} is about agents on other machines: give --listen as well")
+            raise UserError(f"{option} is about other machines: give --listen as well")
 
 
 def scenario_file(text: str) -> tuple[str, str | None]:

@@ -27,9 +27,11 @@ from chaperon_engine.client.archive import (
 from chaperon_engine.client.call import run
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.launching import describe, launch
+from chaperon_engine.client.wire import Outage
 from chaperon_engine.runs.listing import RunSummary
 
 __all__ = [
+    "Outage",
     "RunClient",
     "RunSummary",
     "attach",

@@ -1,7 +1,7 @@
-"""RunClient: one viewer's connection to the engine of a run.
+"""RunClient: one viewer's view of a run, on this machine or on another.
 
-Owns: the socket to the engine, requests and their replies, the newest snapshot. Must not know: how
-the engine came to be there, or what is done with a snapshot.
+Owns: requests and their replies, the newest snapshot. Must not know: how the engine came to be
+there, how it is reached, or what is done with a snapshot.
 """
 
 from __future__ import annotations
@@ -15,32 +15,29 @@ from typing import TypeVar
 
 import msgspec
 
+from chaperon_engine.client.wire import Ears, LocalWire, OnGathering, Outage, Role, Wire
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
-from chaperon_engine.protocol.codec import ProtocolError, encode, from_engine_decoder
+from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import (
-    PROTOCOL_VERSION,
     AbortRun,
+    DrainMember,
     FromEngine,
-    Gathering,
     GetSeries,
     GetWindow,
-    Hello,
     Message,
     Refused,
     SeriesReply,
     SnapshotMessage,
     StopRun,
     Subscribe,
-    Welcome,
     WindowReply,
 )
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.text import visible
 
 REPLY_TIMEOUT_S = 10.0
-READ_BYTES = 256 * 1024
 MAX_KEPT_LOGS = 2000
 """Log lines kept for a viewer that does not fetch its snapshots."""
 
@@ -48,32 +45,26 @@ Reply = TypeVar("Reply", SeriesReply, WindowReply)
 
 
 class RunClient:
-    """A run as its viewer sees it. Made by `launch` and `attach`."""
+    """A run as its viewer sees it. Made by `launch`, `attach` and `attach_remote`."""
 
     run_id: str
-    directory: Path
-    """The run's directory."""
     plan: Plan
 
-    def __init__(
-        self,
-        directory: RunDirectory,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        welcome: Welcome,
-        early: list[FromEngine],
-    ):
-        self.run_id = directory.id
-        self.directory = directory.path
-        self.engine_pid = welcome.pid
+    def __init__(self, wire: Wire, directory: RunDirectory | None):
+        """`directory`: None when it is on another machine. The client owns the wire."""
+        self.run_id = wire.welcome.run_id
+        self.engine_pid = wire.welcome.pid
         try:
-            self.plan = msgspec.msgpack.decode(welcome.plan, type=Plan)
+            self.plan = msgspec.msgpack.decode(wire.welcome.plan, type=Plan)
         except msgspec.MsgspecError as error:
             raise ProtocolError(f"the engine's plan cannot be read: {error}") from None
-        self._reader = reader
-        self._writer = writer
-        self._decoder = from_engine_decoder()
-        self._subscribed = False
+        self.on_refused: Callable[[str], None] | None = None
+        """Called with a sentence when the engine would not do what this viewer asked for."""
+        self._directory = directory
+        self._wire = wire
+        self._subscription: Subscribe | None = None
+        self._had_intervals = 0
+        self._had_logs = 0
         self._newest: Snapshot | None = None
         self._finished = False
         self._failure: EngineError | None = None
@@ -81,9 +72,8 @@ class RunClient:
         self._changed = asyncio.Event()
         self._requests = 0
         self._waiting: dict[int, asyncio.Future[SeriesReply | WindowReply]] = {}
-        for message in early:
-            self._receive(message)
-        self._task = asyncio.create_task(self._read(), name=f"run {self.run_id}")
+        self._returning: asyncio.Task[None] | None = None
+        wire.begin(Ears(self._receive, self._fail_questions, self._resubscribe, self._end))
 
     @classmethod
     async def open(
@@ -93,55 +83,58 @@ class RunClient:
         *,
         lease: bool,
         timeout_s: float,
-        on_gathering: Callable[[Gathering], None] | None = None,
+        on_gathering: OnGathering | None = None,
     ) -> RunClient:
-        """Connect, and wait until the load has begun or the engine says why it will not.
-        `on_gathering` hears how far the agents are that the load waits for.
+        """Connect to an engine on this machine, and wait until the load has begun or the engine
+        says why it will not. `on_gathering` hears how far the agents are that the load waits for.
 
         Raises UserError (with the engine's sentence), EngineError, OSError when nobody listens,
         TimeoutError.
         """
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                writer.write(encode(Hello(protocol=PROTOCOL_VERSION, lease=lease)))
-                decoder = from_engine_decoder()
-                while True:
-                    try:
-                        data = await reader.read(READ_BYTES)
-                    except ConnectionError:
-                        data = b""
-                    if not data:
-                        raise EngineError(
-                            f"the engine of {directory.id} ended before the start; its log is "
-                            f"{directory.log}"
-                        )
-                    for number, message in enumerate(messages := decoder.feed(data)):
-                        if isinstance(message, Welcome):
-                            client = cls(directory, reader, writer, message, messages[number + 1 :])
-                            client._decoder = decoder
-                            return client
-                        if isinstance(message, Gathering):
-                            if on_gathering is not None:
-                                on_gathering(message)
-                            continue
-                        if isinstance(message, Refused):
-                            kind = UserError if message.user_error else EngineError
-                            raise kind(message.reason)
-                        raise ProtocolError("the engine spoke before its welcome")
-            except BaseException:
-                writer.transport.abort()
-                raise
+            wire = await LocalWire.open(directory, socket, lease=lease, on_gathering=on_gathering)
+        try:
+            return cls(wire, directory)
+        except BaseException:
+            await wire.close()
+            raise
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory. Raises EngineError when it is on another machine."""
+        if self._directory is None:
+            raise EngineError(f"the directory of {self.run_id} is on another machine")
+        return self._directory.path
+
+    @property
+    def role(self) -> Role:
+        """`owner` on the engine's machine; elsewhere `operator`, or `observer`, who may not
+        steer."""
+        return self._wire.role
+
+    @property
+    def where(self) -> str:
+        """`HOST:PORT` of an engine on another machine; empty on this one."""
+        return self._wire.where
+
+    @property
+    def outage(self) -> Outage | None:
+        """Set while the network is broken and the engine is looked for again: its text says since
+        when and why."""
+        return self._wire.outage
 
     async def subscribe(self, view: View, rate_hz: float = 4.0) -> None:
         """Say what to look at from now on; snapshots follow."""
-        self._subscribed = True
-        await self._send(Subscribe(view=view, rate_hz=rate_hz))
+        self._subscription = Subscribe(view=view, rate_hz=rate_hz)
+        # While the engine is away it is enough to know what to say on its return.
+        if self._wire.outage is None:
+            await self._send(self._subscribing())
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """Snapshots as they come, the newest only, without a gap in their history. Ends after the
-        one with state `finished`. Raises EngineError when the engine goes before that."""
-        if not self._subscribed:
+        one with state `finished`. Raises EngineError when the engine goes before that, or is not
+        found again. None comes during an outage."""
+        if self._subscription is None:
             await self.subscribe(View())
         while True:
             await self._changed.wait()
@@ -157,24 +150,32 @@ class RunClient:
                 raise self._failure
 
     async def stop(self) -> None:
-        """Stop gracefully: no new iterations, running ones get their grace period."""
-        await self._send(StopRun())
+        """Stop gracefully: no new iterations, running ones get their grace period.
+
+        Raises UserError when this viewer may not (`abort` and `drain` as well), EngineError when
+        the engine cannot be reached now.
+        """
+        await self._steer(StopRun())
 
     async def abort(self) -> None:
         """Cancel what is in flight; there is still a report."""
-        await self._send(AbortRun())
+        await self._steer(AbortRun())
+
+    async def drain(self, member: int) -> None:
+        """Have one member of the run (`WorkerRow.worker`) leave gracefully; the others go on, and
+        the run is partial."""
+        await self._steer(DrainMember(member=member))
 
     async def series(self, id: int) -> SeriesDetail | None:
         """One series in full; None when there is no such series."""
         number, reply = self._expect_reply()
-        await self._send(GetSeries(request=number, series=id))
-        return (await self._reply(number, reply, SeriesReply)).detail
+        return (await self._reply(GetSeries(request=number, series=id), reply, SeriesReply)).detail
 
     async def window(self, start_s: int, end_s: int) -> WindowSummary | None:
         """Exact percentiles of the seconds [start_s, end_s); None when nothing is known of them."""
         number, reply = self._expect_reply()
-        await self._send(GetWindow(request=number, start_s=start_s, end_s=end_s))
-        return (await self._reply(number, reply, WindowReply)).summary
+        question = GetWindow(request=number, start_s=start_s, end_s=end_s)
+        return (await self._reply(question, reply, WindowReply)).summary
 
     async def close(self) -> None:
         """Leave; the run goes on (a lease ends, which stops a run that nobody else holds)."""
@@ -182,12 +183,9 @@ class RunClient:
             return
         self._closed = True
         self._changed.set()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        if self._returning is not None:
+            self._returning.cancel()
+        await self._wire.close()
 
     async def __aenter__(self) -> RunClient:
         return self
@@ -195,14 +193,19 @@ class RunClient:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
+    async def _steer(self, message: Message) -> None:
+        if self.role == "observer":
+            raise UserError(
+                "an observer may not steer a run: attach with the operator's token for that"
+            )
+        await self._send(message)
+
     async def _send(self, message: Message) -> None:
         if self._failure is not None and not self._finished:
             raise self._failure
         if self._closed or self._failure is not None:
             return
-        self._writer.write(encode(message))
-        with contextlib.suppress(ConnectionError):
-            await self._writer.drain()
+        await self._wire.send(message)
 
     def _expect_reply(self) -> tuple[int, asyncio.Future[SeriesReply | WindowReply]]:
         self._requests += 1
@@ -216,36 +219,60 @@ class RunClient:
         return self._requests, future
 
     async def _reply(
-        self, number: int, future: asyncio.Future[SeriesReply | WindowReply], kind: type[Reply]
+        self,
+        question: GetSeries | GetWindow,
+        future: asyncio.Future[SeriesReply | WindowReply],
+        kind: type[Reply],
     ) -> Reply:
         try:
+            await self._send(question)
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 reply = await future
         except TimeoutError:
             raise EngineError(f"the engine of {self.run_id} did not answer") from None
         finally:
-            self._waiting.pop(number, None)
+            self._waiting.pop(question.request, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # asked for, so that the loop does not complain
         if not isinstance(reply, kind):
             raise ProtocolError("the engine answered another question")
         return reply
 
-    async def _read(self) -> None:
-        failure = f"the engine of {self.run_id} ended without a report: `chaperon recover` makes it"
-        try:
-            while data := await self._reader.read(READ_BYTES):
-                for message in self._decoder.feed(data):
-                    self._receive(message)
-        except (OSError, ProtocolError) as error:
-            failure = f"{failure} ({visible(error)})"
-        self._failure = EngineError(failure)
+    # what the wire says
+
+    def _end(self, failure: EngineError) -> None:
+        self._failure = failure
+        self._fail_questions(failure)
+        self._changed.set()
+
+    def _fail_questions(self, failure: EngineError) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(self._failure)
-        self._changed.set()
+                future.set_exception(failure)
+
+    def _subscribing(self) -> Message:
+        """What to say so that snapshots come, without what was had already."""
+        return msgspec.structs.replace(
+            self._subscription or Subscribe(),
+            had_intervals=self._had_intervals,
+            had_logs=self._had_logs,
+        )
+
+    def _resubscribe(self) -> None:
+        if self._subscription is not None:
+            self._returning = asyncio.create_task(self._quietly(self._subscribing()))
+
+    async def _quietly(self, message: Message) -> None:
+        # When it breaks again at once, the next return says it again.
+        with contextlib.suppress(EngineError):
+            await self._send(message)
 
     def _receive(self, message: FromEngine) -> None:
         if isinstance(message, SnapshotMessage):
             snapshot, unseen = message.snapshot, self._newest
+            if snapshot.intervals:
+                self._had_intervals = snapshot.intervals[-1].second + 1
+            self._had_logs = snapshot.log_lines
             if unseen is not None:
                 snapshot = msgspec.structs.replace(
                     snapshot,
@@ -259,6 +286,8 @@ class RunClient:
             future = self._waiting.get(message.request)
             if future is not None and not future.done():
                 future.set_result(message)
+        elif isinstance(message, Refused) and self.on_refused is not None:
+            self.on_refused(visible(message.reason))
 
 
 def socket_of(directory: RunDirectory, recorded: str) -> Path:

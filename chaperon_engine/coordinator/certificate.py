@@ -42,6 +42,8 @@ class Credentials:
     """SHA-256 of the certificate in DER form."""
     is_pinned: bool
     """Whoever dials must know the fingerprint: no authority signed it."""
+    is_mutual: bool = False
+    """Whoever dials must show a certificate."""
 
     @property
     def pin(self) -> str:
@@ -105,15 +107,29 @@ def of_authority(certificate: Path, key: Path | None, client_ca: Path | None) ->
             ) from None
         context.verify_mode = ssl.CERT_REQUIRED
     der = ssl.PEM_cert_to_DER_cert(first[0].decode("ascii", "replace"))
-    return Credentials(context, hashlib.sha256(der).digest(), is_pinned=False)
+    return Credentials(context, hashlib.sha256(der).digest(), False, client_ca is not None)
 
 
 def join_line(host: str, port: int, run_id: str, credentials: Credentials, token_file: str) -> str:
     """The command that attaches another machine; `token_file` as it is called there."""
+    words = ["chaperon", "worker", "join", *_how(host, port, run_id, credentials)]
+    return shlex.join([*words, "--token-file", token_file])
+
+
+def attach_line(
+    host: str, port: int, run_id: str, credentials: Credentials, token_file: str
+) -> str:
+    """The command with which others watch; `token_file` as it is called there."""
+    words = ["chaperon-tui", "attach", *_how(host, port, run_id, credentials)]
+    return shlex.join([*words, "--token-file", token_file])
+
+
+def _how(host: str, port: int, run_id: str, credentials: Credentials) -> list[str]:
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     trust = ["--pin", credentials.pin] if credentials.is_pinned else ["--ca", "FILE"]
-    words = ["chaperon", "worker", "join", place, "--run", run_id, *trust]
-    return shlex.join([*words, "--token-file", token_file])
+    if credentials.is_mutual:
+        trust += ["--cert", "FILE", "--key", "FILE"]
+    return [place, "--run", run_id, *trust]
 
 
 def _context() -> ssl.SSLContext:

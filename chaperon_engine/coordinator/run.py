@@ -50,9 +50,17 @@ from chaperon_engine.coordinator.events import (
     WorkerIsLost,
 )
 from chaperon_engine.coordinator.keeping import RunKeeper, record_of, terms_of
-from chaperon_engine.coordinator.server import ClientServer, Seen
+from chaperon_engine.coordinator.server import ClientServer
 from chaperon_engine.coordinator.state import RunState
-from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.coordinator.view import (
+    NOBODY_IS_INVITED,
+    Invitation,
+    Invitations,
+    LogMemory,
+    Outcome,
+    make_snapshot,
+)
+from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.crew.crew import Crew, WorkerProcess
 from chaperon_engine.crew.links import WorkerLink
 from chaperon_engine.definition.plan import LaunchRequest
@@ -90,11 +98,9 @@ NOTHING_COUNTED = RunCounters(1, slots=1).worker(0)
 
 @dataclass(frozen=True)
 class Attachment:
-    """What agents need to attach to a run."""
+    """What agents need to attach to a run, and how they and viewers are told of it."""
 
-    join: str
-    """The command that attaches a machine."""
-    token_file: str
+    invitations: Invitations
     launch: LaunchRequest
     """As agents get it: its paths lie within the bundle."""
     bundle: Callable[[], Iterable[ToAgent]]
@@ -154,7 +160,9 @@ class Coordinator:
     def attach(self, attachment: Attachment) -> None:
         """Agents can come from now on."""
         self._attachment = attachment
-        self.say("info", f"attach machines with: {attachment.join}")
+        invitation = attachment.invitations.here
+        self.say("info", f"attach machines with: {invitation.join}")
+        self.say("info", f"watch from other machines with: {invitation.attach}")
 
     def _new_aggregate(self, members: int) -> RunAggregate:
         plan = self.record.plan
@@ -199,14 +207,19 @@ class Coordinator:
 
     def _tell_who_waits(self) -> None:
         if self._attachment is not None:
+            invitations = self._attachment.invitations
             self.server.gather(
-                Gathering(
-                    join=self._attachment.join,
-                    token_file=self._attachment.token_file,
-                    expected=self.launch.expect,
-                    attached=[agent.name for agent in self.state.roster.agents],
-                )
+                self._gathering(invitations.here), self._gathering(invitations.elsewhere)
             )
+
+    def _gathering(self, invitation: Invitation) -> Gathering:
+        return Gathering(
+            join=invitation.join,
+            attach=invitation.attach,
+            token_file=invitation.token_file,
+            expected=self.launch.expect,
+            attached=[agent.name for agent in self.state.roster.agents],
+        )
 
     # events in, actions out
 
@@ -438,7 +451,8 @@ class Coordinator:
     # what viewers see and do (RunView)
 
     def snapshot(self, view: View, seen: Seen) -> Snapshot:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
+        attachment = self._attachment
         return make_snapshot(
             self.record.id,
             self.state,
@@ -449,10 +463,11 @@ class Coordinator:
             view,
             seen,
             time.monotonic(),
+            NOBODY_IS_INVITED if attachment is None else attachment.invitations,
         )
 
     def series_detail(self, series: int) -> SeriesDetail | None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         return self.aggregate.series_detail(series)
 
     def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
@@ -463,13 +478,13 @@ class Coordinator:
         return read_window(journal, self.record.plan, start_s, end_s)
 
     def stop(self, by: str) -> None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         self.handle(StopAsked(by))
 
     def abort(self, by: str) -> None:
-        """See `server.RunView`."""
+        """See `viewer.RunView`."""
         self.handle(AbortAsked(by))
 
     def drain(self, member: int, by: str) -> None:
-        """Have one member leave while the others go on."""
+        """See `viewer.RunView`."""
         self.handle(DrainAsked(member, by))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from chaperon_engine.coordinator.server import Seen
 from chaperon_engine.coordinator.state import RunState
+from chaperon_engine.coordinator.viewer import Seen, ViewerRole
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.health import verdict
@@ -43,6 +43,33 @@ class LogMemory:
         return (list(self._lines)[-fresh:] if fresh > 0 else []), self._added
 
 
+@dataclass(frozen=True)
+class Invitation:
+    """How others come to a run, as a viewer is told it; empty: nobody can."""
+
+    join: str = ""
+    """The command that attaches a machine."""
+    attach: str = ""
+    """The command with which others watch."""
+    token_file: str = ""
+    """Where the agents' token lies on this host."""
+
+
+@dataclass(frozen=True)
+class Invitations:
+    """The same in the words for this host, with its paths, and for other machines."""
+
+    here: Invitation = Invitation()
+    elsewhere: Invitation = Invitation()
+
+    def for_role(self, role: ViewerRole) -> Invitation:
+        """What a viewer of this role is told."""
+        return self.here if role == "owner" else self.elsewhere
+
+
+NOBODY_IS_INVITED = Invitations()
+
+
 @dataclass
 class Outcome:
     """What there is once the run is over."""
@@ -50,7 +77,8 @@ class Outcome:
     is_final: bool = False
     duration_s: float | None = None
     report_path: str = ""
-    unkept_report: bytes = b""
+    report: bytes = b""
+    """As JSON, for who cannot read it at `report_path`."""
     exports: dict[str, str] = field(default_factory=dict)
     export_errors: dict[str, str] = field(default_factory=dict)
 
@@ -65,6 +93,7 @@ def make_snapshot(
     view: View,
     seen: Seen,
     now: float,
+    invitations: Invitations = NOBODY_IS_INVITED,
 ) -> Snapshot:
     """The run now, for a viewer who has had `seen`, which advances."""
     limit = MAX_LAST_INTERVALS if outcome.is_final else MAX_INTERVALS
@@ -77,6 +106,8 @@ def make_snapshot(
     name = state.state
     if name == "finished" and not outcome.is_final:
         name = "draining"
+    invitation = invitations.for_role(seen.role)
+    report_path = outcome.report_path if seen.role == "owner" else ""
     messages, messages_now = aggregate.messages, aggregate.messages_now
     elapsed_s = outcome.duration_s
     if elapsed_s is None:
@@ -111,12 +142,17 @@ def make_snapshot(
         exceptions=aggregate.exceptions(),
         intervals=intervals,
         logs=lines,
+        log_lines=seen.logs,
         partial=state.partial,
         reasons=list(state.reasons),
-        report_path=outcome.report_path,
-        unkept_report=outcome.unkept_report if outcome.is_final else b"",
+        report_path=report_path,
+        unkept_report=outcome.report if outcome.is_final and not report_path else b"",
         exports=dict(outcome.exports),
         export_errors=dict(outcome.export_errors),
+        role=seen.role,
+        join=invitation.join,
+        attach=invitation.attach,
+        token_file=invitation.token_file,
     )
 
 

@@ -168,7 +168,15 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_time_s: float | None = None
     """Absolute end of a run whose plan has none."""
     listen: str = ""
-    """`HOST:PORT` (`[HOST]:PORT`) for agents on other machines; empty: nothing listens."""
+    """`HOST:PORT` (`[HOST]:PORT`) for agents and viewers on other machines; empty: nothing
+    listens."""
+    tls_cert: str | None = None
+    """The certificate (PEM file) to show them; None: one of its own for the run, which they pin."""
+    tls_key: str | None = None
+    """Its key; None: in the same file."""
+    tls_ca: str | None = None
+    """The authority (PEM file) that must have signed the certificate that they show; None: they
+    need none."""
     expect: int = 0
     """Agents that the start waits for."""
     start_timeout_s: float = 60.0

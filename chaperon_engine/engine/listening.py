@@ -1,4 +1,4 @@
-"""The socket of a run for other machines: secret, certificate, tokens on disk, the join line.
+"""The socket of a run for other machines: secret, certificate, tokens on disk, the lines to attach.
 
 Owns: the order in which these are made. Must not know: who is admitted.
 """
@@ -9,33 +9,42 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from chaperon_engine.coordinator.certificate import join_line, self_signed
+from chaperon_engine.coordinator.certificate import (
+    Credentials,
+    attach_line,
+    join_line,
+    of_authority,
+    self_signed,
+)
 from chaperon_engine.coordinator.listener import Listener
 from chaperon_engine.coordinator.run import Attachment, Coordinator
+from chaperon_engine.coordinator.view import Invitation, Invitations
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.engine.address import WILDCARDS, address_of
-from chaperon_engine.protocol.messages import Refused
 from chaperon_engine.protocol.token import SECRET_BYTES, RunSecret
-from chaperon_engine.remote.link import ViewerLink
 from chaperon_engine.remote.tokens import write_token
 from chaperon_engine.runs.bundle import collect
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import RunRecord
 
 
-async def listen_for_agents(
+async def listen_for_others(
     directory: RunDirectory,
     record: RunRecord,
     launch: LaunchRequest,
     coordinator: Coordinator,
     say: Callable[[str, str], None],
 ) -> Listener:
-    """Open the socket and tell the coordinator how agents attach. Raises UserError, OSError."""
+    """Open the socket and tell the coordinator how agents and viewers attach. Raises UserError,
+    OSError."""
     host, port = address_of(launch.listen)
     secret = RunSecret(os.urandom(SECRET_BYTES))
-    credentials = self_signed(record.id, directory.path)
-    token_file = str(write_token(directory.path, secret.token("agent")))
+    credentials = _credentials(directory, record, launch)
+    agents = write_token(directory.path, secret.token("agent"))
+    observers = write_token(directory.path, secret.token("observer"))
+    write_token(directory.path, secret.token("operator"))
     bundle = collect(launch, record.plan)
     for line in (*bundle.listing(), *bundle.left_out):
         say("info", f"for agents: {line}")
@@ -44,16 +53,27 @@ async def listen_for_agents(
         secret=secret,
         credentials=credentials,
         on_agent=coordinator.agents.receive,
-        on_viewer=_refuse_viewer,
+        on_viewer=coordinator.server.receive,
         now=time.monotonic,
         say=say,
     )
     port = await listener.listen(host, port)
     reachable = socket.gethostname() if host in WILDCARDS else host
+
+    def invitation(agents: str, observers: str, token_file: str) -> Invitation:
+        return Invitation(
+            join=join_line(reachable, port, record.id, credentials, agents),
+            attach=attach_line(reachable, port, record.id, credentials, observers),
+            token_file=token_file,
+        )
+
     coordinator.attach(
         Attachment(
-            join=join_line(reachable, port, record.id, credentials, token_file),
-            token_file=token_file,
+            invitations=Invitations(
+                here=invitation(str(agents), str(observers), str(agents)),
+                # Paths of this host would lead nowhere there.
+                elsewhere=invitation(agents.name, observers.name, ""),
+            ),
             launch=bundle.launch,
             bundle=bundle.pieces,
         )
@@ -61,6 +81,11 @@ async def listen_for_agents(
     return listener
 
 
-def _refuse_viewer(link: ViewerLink) -> None:
-    reason = "watch this run on the machine where it was started: `chaperon-tui attach`"
-    link.close(Refused(reason=reason))
+def _credentials(directory: RunDirectory, record: RunRecord, launch: LaunchRequest) -> Credentials:
+    if launch.tls_cert is None:
+        return self_signed(record.id, directory.path)
+    return of_authority(Path(launch.tls_cert), _path(launch.tls_key), _path(launch.tls_ca))
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

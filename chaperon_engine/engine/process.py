@@ -36,8 +36,8 @@ from chaperon_engine.runs.record import RunRecord, read_launch, read_record
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 
-MAX_UNKEPT_S = 10_000
-"""Seconds of history in a report that could not be written."""
+MAX_SENT_S = 10_000
+"""Seconds of history in a report that is sent to viewers, who cannot read it from the disk."""
 LOCK_WAIT_S = 2.0
 """Somebody who looks whether the run lives holds the lock for an instant."""
 
@@ -109,7 +109,7 @@ class _Engine:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, coordinator.handle, StopAsked("signal"))
         await coordinator.server.listen(Path(self._record.socket))
-        listener = await self._listen_for_agents() if self._launch.listen else None
+        listener = await self._listen_for_others() if self._launch.listen else None
         report = await coordinator.run()
         if listener is not None:
             await listener.close()
@@ -129,12 +129,12 @@ class _Engine:
             await asyncio.to_thread(shutil.rmtree, self._directory.path, ignore_errors=True)
         return 1 if report is None else 0
 
-    async def _listen_for_agents(self) -> Listener | None:
+    async def _listen_for_others(self) -> Listener | None:
         # It loads a library for certificates, which a run on one machine never needs.
-        from chaperon_engine.engine.listening import listen_for_agents
+        from chaperon_engine.engine.listening import listen_for_others
 
         try:
-            return await listen_for_agents(
+            return await listen_for_others(
                 self._directory, self._record, self._launch, self._coordinator, _log
             )
         except (UserError, OSError) as error:
@@ -148,6 +148,8 @@ class _Engine:
 
     def _save(self, report: Report) -> None:
         outcome = self._coordinator.outcome
+        if self._launch.listen:
+            outcome.report = _short(report)
         try:
             save_report(self._directory, report)
             outcome.report_path = str(self._directory.report)
@@ -156,9 +158,7 @@ class _Engine:
                 f"{self._directory.report} could not be written: {error.strerror}; the journal is "
                 f"kept, make room and run `chaperon recover {self._directory.id}`"
             )
-            # A viewer's frame has a limit that only the seconds of a very long run would pass.
-            short = msgspec.structs.replace(report, intervals=report.intervals[-MAX_UNKEPT_S:])
-            outcome.unkept_report = msgspec.json.encode(short)
+            outcome.report = outcome.report or _short(report)
 
     def _export(self, report: Report) -> None:
         outcome = self._coordinator.outcome
@@ -167,6 +167,12 @@ class _Engine:
         outcome.export_errors.update(written.errors)
         for format, problem in outcome.export_errors.items():
             _log("error", f"export {format}: {problem}")
+
+
+def _short(report: Report) -> bytes:
+    """As JSON; a viewer's frame has a limit that only the seconds of a very long run would pass."""
+    short = msgspec.structs.replace(report, intervals=report.intervals[-MAX_SENT_S:])
+    return msgspec.json.encode(short)
 
 
 def _log(level: str, text: str) -> None:

@@ -91,6 +91,8 @@ def collect(
     """
     collector = _Collector(limits or BundleLimits())
     changes: dict[str, object] = {"workers": None, "exports": {}, "export_options": {}}
+    # Where the run listens, and with which certificate, is its own affair.
+    changes |= {"listen": "", "tls_cert": None, "tls_key": None, "tls_ca": None}
     if launch.file:
         file = Path(launch.file)
         collector.add_folder(file.parent, [file])

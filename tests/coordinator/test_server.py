@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaperon_engine.coordinator.server import ClientServer, Seen
+from chaperon_engine.coordinator.server import ClientServer
+from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.metrics.model import IterationCounts, LogLine, SessionCounts
 from chaperon_engine.metrics.snapshot import (
@@ -29,6 +30,7 @@ from chaperon_engine.protocol.codec import encode, from_engine_decoder
 from chaperon_engine.protocol.lease import Leases
 from chaperon_engine.protocol.messages import (
     AbortRun,
+    DrainMember,
     GetSeries,
     GetWindow,
     Hello,
@@ -82,6 +84,9 @@ class FakeRun:
 
     def abort(self, by: str) -> None:
         self.orders.append(f"abort by {by}")
+
+    def drain(self, member: int, by: str) -> None:
+        self.orders.append(f"drain {member} by {by}")
 
 
 class Viewer:
@@ -156,7 +161,7 @@ async def test_the_socket_is_private(house: House) -> None:
 async def test_a_viewer_is_welcomed_when_the_load_begins_and_not_before(house: House) -> None:
     early = await house.viewer(HELLO)
     await house.until(lambda: house.server.viewers == 1)
-    await house.until(lambda: any(c.said_hello for c in house.server._clients.values()))
+    await house.until(lambda: any(c.said_hello for c in house.server._viewers.values()))
     house.server.answer_all(WELCOME)
     assert await early.receive() == WELCOME
     late = await house.viewer(HELLO)
@@ -165,7 +170,7 @@ async def test_a_viewer_is_welcomed_when_the_load_begins_and_not_before(house: H
 
 async def test_a_run_that_cannot_begin_is_refused_with_its_sentence(house: House) -> None:
     viewer = await house.viewer(HELLO)
-    await house.until(lambda: any(c.said_hello for c in house.server._clients.values()))
+    await house.until(lambda: any(c.said_hello for c in house.server._viewers.values()))
     house.server.answer_all(Refused(reason="no service"))
     assert await viewer.receive() == Refused(reason="no service")
     assert await viewer.receive() is None
@@ -212,13 +217,14 @@ async def test_orders_and_questions_reach_the_run(house: House) -> None:
         HELLO,
         StopRun(),
         AbortRun(),
+        DrainMember(member=3),
         GetSeries(request=5, series=1),
         GetWindow(request=6, start_s=0, end_s=1),
     )
     assert await viewer.receive() == WELCOME
     assert await viewer.receive() == SeriesReply(request=5, detail=None)
     assert await viewer.receive() == WindowReply(request=6, summary=None)
-    assert house.run.orders == ["stop by client", "abort by client"]
+    assert house.run.orders == ["stop by client", "abort by client", "drain 3 by client"]
 
 
 async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_at_most(
@@ -228,7 +234,7 @@ async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_a
     await house.viewer(HELLO, Subscribe(rate_hz=1000.0))
     await house.viewer(HELLO, Subscribe(rate_hz=1.0))
     await house.until(
-        lambda: [c._view is not None for c in house.server._clients.values()] == [True, True]
+        lambda: [c.looks for c in house.server._viewers.values()] == [True, True]
     )
     for _ in range(100):
         house.now += 0.02
@@ -243,7 +249,7 @@ async def test_a_viewer_that_does_not_read_gets_the_newest_later_and_no_queue(
     house.run.payload = "x" * 3_000_000
     house.server.answer_all(WELCOME)
     viewer = await house.viewer(HELLO, Subscribe())
-    await house.until(lambda: any(c._view is not None for c in house.server._clients.values()))
+    await house.until(lambda: any(c.looks for c in house.server._viewers.values()))
     for _ in range(50):
         house.now += 1.0
         house.server.publish()
@@ -293,7 +299,7 @@ async def test_at_the_end_every_viewer_gets_the_last_snapshot_and_the_socket_goe
 ) -> None:
     house.server.answer_all(WELCOME)
     viewer = await house.viewer(HELLO, Subscribe(rate_hz=0.1))
-    await house.until(lambda: any(c._view is not None for c in house.server._clients.values()))
+    await house.until(lambda: any(c.looks for c in house.server._viewers.values()))
     house.run.state = "finished"
     closing = asyncio.create_task(house.server.close())
     assert await viewer.receive() == WELCOME

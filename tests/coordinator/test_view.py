@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaperon_engine.coordinator.server import Seen
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
+from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.definition.plan import Plan
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
