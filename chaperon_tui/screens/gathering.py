@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from time import monotonic
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 END_TIMEOUT_S = 5.0
 """How long a cancelled launch may take to clean up when the UI is closed."""
+_NOBODY = ((" Nobody has attached yet.", "dim"),)
 _NOTE = "On each machine that is to make load, with its copy of the token file, run:"
 
 
@@ -101,12 +102,11 @@ class GatheringScreen(CardKeys, Screen[Launched]):
 
     def compose(self) -> ComposeResult:
         yield Rows(id="head")
-        with VerticalScroll(id="body") as body:
-            body.can_focus = False
+        yield Rows([_NOBODY], wrap=True, hanging=1, id="attached")
+        with VerticalScroll(id="body"):
             card = JoinCard(_NOTE, id="card")
             card.display = False
             yield card
-            yield Rows(wrap=True, hanging=1, id="attached")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -143,13 +143,16 @@ class GatheringScreen(CardKeys, Screen[Launched]):
             self._show()
 
     def _gathered(self, gathering: Gathering) -> None:
-        if self._gathering is None:
+        is_first = self._gathering is None
+        if is_first:
             self._until = monotonic() + self._awaited.wait_s
         self._gathering = gathering
         if self.is_mounted:
             self.card.display = True
             self.card.show(gathering.join, gathering.token_file, gathering.attach)
             self._show()
+            if is_first:
+                self.refresh_bindings()
 
     def _show(self) -> None:
         name = visible(self._awaited.title, 40)

@@ -20,6 +20,10 @@ from chaperon_tui.widgets.rows import Rows
 if TYPE_CHECKING:
     from chaperon_tui.app import ChaperonApp
 
+_NOTE = (
+    "The load has begun: no new machine is taken. An agent that was ended delivers what it has "
+    "kept when it is started again under its name:"
+)
 CARD_KEYS: list[BindingType] = [
     Binding("c", "copy('join')", "Copy join line", id="join.copy",
             tooltip="Put the line that attaches a machine into the clipboard of the terminal"),
@@ -89,13 +93,8 @@ class JoinScreen(CardKeys, Screen[None]):
     def compose(self) -> ComposeResult:
         title = visible(self._snapshot.load_test, 40)
         yield Rows([((f" {title}  ", "title"), ("how to attach", "key"))], id="head")
-        with VerticalScroll(id="body") as body:
-            body.can_focus = False
-            yield JoinCard(
-                "The load has begun: no new machine is taken any more. An agent that was ended "
-                "delivers what it has kept when it is started again with this line and its name:",
-                id="card",
-            )
+        with VerticalScroll(id="body"):
+            yield JoinCard(_NOTE, id="card", watch_first=True)
         yield Footer()
 
     def on_mount(self) -> None:

@@ -274,11 +274,10 @@ class LaunchScreen(Screen[None]):
         from chaperon_tui.screens.live import LiveScreen
 
         if request.listen:
-            from chaperon_tui.screens.gathering import GatheringScreen, launch_of
+            from chaperon_tui.screens.gathering import GatheringScreen, Launched, launch_of
 
-            launched = await self.app.push_screen_wait(
-                GatheringScreen(launch_of(self.chaperon.engine, request))
-            )
+            awaited = launch_of(self.chaperon.engine, request)
+            launched: Launched = await self.app.push_screen_wait(GatheringScreen(awaited))
             if launched.client is None:
                 return launched.problem
             client = launched.client

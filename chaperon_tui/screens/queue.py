@@ -104,10 +104,9 @@ class QueueScreen(Screen[None]):
         return self._entries[cursor] if cursor < len(self._entries) else None
 
     def compose(self) -> ComposeResult:
-        whose = (
-            "one load test runs at a time" if self._url is None else visible(host_of(self._url), 60)
-        )
-        yield Rows([((" Queue", "key"), (f"  {whose} · Enter opens", "dim"))], id="head")
+        whose = "" if self._url is None else f"of {visible(host_of(self._url), 60)} · "
+        words = f"  {whose}one load test runs at a time · Enter opens"
+        yield Rows([((" Queue", "key"), (words, "dim"))], id="head")
         yield self._problem
         self._panel.border_title = Content("Load tests")
         yield self._panel

@@ -87,7 +87,7 @@ class ReportScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Rows(summary_rows(self.report), wrap=True, id="summary")
-        yield Rows(id="written")
+        yield Rows(wrap=True, hanging=1, id="written")
         yield Board(
             [
                 Panel("Series", TableView(metrics_table(self.report), id="metrics"), id="series"),
@@ -230,7 +230,7 @@ class ReportScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Start again needs a file, zoom several panels."""
         if action == "again":
-            return self.request is not None or bool(self.report.run.file)
+            return not self.where and (self.request is not None or bool(self.report.run.file))
         if action == "zoom":
             return has_room(self)
         return True

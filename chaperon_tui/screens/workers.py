@@ -95,6 +95,8 @@ class WorkersScreen(Screen[None]):
             return
         table = self.query_one("#members", TableView)
         lines = member_lines(snapshot)
+        if self._select is None and not self._lines and snapshot.workers:
+            self._select = snapshot.workers[0].worker
         wanted = self._select if self._select is not None else self._number()
         place = next((n for n, line in enumerate(lines)
                       if line.member and line.member.worker == wanted), None)  # fmt: skip

@@ -15,10 +15,10 @@ from chaperon_engine import (
     count,
     seconds,
     show_count,
-    show_duration,
     visible,
 )
 from chaperon_tui.raster.cells import Row
+from chaperon_tui.state.figures import show_time
 
 LISTEN = "listen"
 KEYS = (LISTEN, "expect", "start_timeout", "fewer_ok", "on_loss")
@@ -96,6 +96,6 @@ def agent_rows(values: Mapping[str, str]) -> list[Row]:
         (),
         (("Other machines", "heading"),),
         ((f"  {show_count(expect)} {noun} at ", ""), (visible(found["listen"], 80), "value")),
-        ((f"    after {show_duration(found['start_timeout_s'])} it begins {late}", "dim"),),
+        ((f"    after {show_time(found['start_timeout_s'])} it begins {late}", "dim"),),
         ((f"    when one is lost: {loss}", "dim"),),
     ]

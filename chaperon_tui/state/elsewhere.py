@@ -18,7 +18,6 @@ def role_words(store: RunStore) -> str:
 def elsewhere_row(run_id: str, where: str) -> Row:
     """Where the files of a report are that came over the network."""
     return (
-        (" The report's file and its journal lie on ", "dim"), (visible(where, 80), "value"),
-        (", where ", "dim"), (f"chaperon report {visible(run_id, 80)}", "value"),
-        (" shows them.", "dim"),
+        ("Its file and journal lie on ", "dim"), (visible(where, 80), "value"),
+        (": there, ", "dim"), (f"chaperon report {visible(run_id, 80)}", "value"),
     )  # fmt: skip

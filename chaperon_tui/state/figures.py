@@ -276,12 +276,14 @@ def load_words(snapshot: Snapshot) -> str:
         return ""
     cpu = max(worker.cpu for worker in snapshot.workers)
     lag = max(worker.lag_p99_us for worker in snapshot.workers)
-    lost = sum(worker.state in ("lost", "hung") for worker in snapshot.workers)
-    count = len(snapshot.workers)
+    count = sum(worker.cores for worker in snapshot.workers)
     text = f"CPU {cpu:.0%} · lag {show_us(lag)} · {count} worker{'s' if count > 1 else ''}".replace(
         "%", " %"
     )
-    return f"{text}, {lost} lost" if lost else text
+    for word, states in (("lost", ("lost", "hung")), ("away", ("away",))):
+        gone = sum(worker.cores for worker in snapshot.workers if worker.state in states)
+        text += f", {gone} {word}" if gone else ""
+    return text
 
 
 def traffic_words(totals: Totals) -> str:

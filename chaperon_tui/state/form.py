@@ -132,11 +132,11 @@ def fields(
     result += [
         Field(agents.LISTEN, "Listen", "", "HOST:PORT for agents; empty: nothing listens", section),
         Field("expect", "Agents", "", "how many the start waits for", section),
-        Field("start_timeout", "Start within", "", show_duration(agents.DEFAULT_TIMEOUT_S),
+        Field("start_timeout", "Start within", "", _plain(agents.DEFAULT_TIMEOUT_S),
               section),
-        Field("fewer_ok", "Begin with fewer", agents.NO, section=section,
+        Field("fewer_ok", "Also with fewer", agents.NO, section=section,
               choices=(agents.NO, agents.YES)),
-        Field("on_loss", "When one is lost", agents.ON_LOSS[0], section=section,
+        Field("on_loss", "If one is lost", agents.ON_LOSS[0], section=section,
               choices=agents.ON_LOSS),
     ]  # fmt: skip
     return [_as_shown(each, {} if each.key in led else remembered) for each in result]

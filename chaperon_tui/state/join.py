@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaperon_engine import Gathering, show_duration, visible
+from chaperon_engine import Gathering, visible
 from chaperon_tui.raster.cells import Row, pad, text_width
+from chaperon_tui.state.figures import show_time
 
 _INDENT = "  "
 _MAX_TOKEN_BYTES = 4096
@@ -107,7 +108,7 @@ def waiting_words(gathering: Gathering | None, left_s: float | None) -> str:
         return "All agents are here and get ready; the load begins in a moment"
     if left_s is None:
         return f"Waiting for {missing} of {_agents(gathering)}"
-    time = f"{show_duration(int(left_s))} left" if left_s >= 1 else "the time is up"
+    time = f"{show_time(left_s)} left" if left_s >= 1 else "the time is up"
     return f"Waiting for {missing} of {_agents(gathering)} · {time}"
 
 

@@ -29,12 +29,12 @@ class Fields(VerticalScroll):
 
     def __init__(self, *, id: str, classes: str):
         super().__init__(id=id, classes=classes)
-        self._fields: list[Field] = []
+        self._needs: dict[str, str] = {}
 
     async def show(self, fields: Sequence[Field]) -> None:
         """Other fields; the first one gets the focus."""
         await self.remove_children()
-        self._fields = list(fields)
+        self._needs = {field.key: field.needs for field in fields}
         section = ""
         widgets: list[Label | Horizontal] = []
         for field in fields:
@@ -72,18 +72,24 @@ class Fields(VerticalScroll):
         for entry in self.query(Input):
             entry.set_class(entry.name in wrong, "-bad")
 
-    def _fold(self) -> None:
-        """Hide what is not asked for."""
+    def _fold(self) -> list[Horizontal]:
+        """Hide what is not asked for; the lines that are shown from now on."""
         values = self.values
-        for field in self._fields:
-            if field.needs:
-                line = next(each for each in self.query(Horizontal) if each.name == field.key)
-                line.display = bool(values.get(field.needs, "").strip())
+        unfolded: list[Horizontal] = []
+        for line in self.query(Horizontal):
+            needs = self._needs.get(str(line.name), "")
+            is_wanted = not needs or bool(values.get(needs, "").strip())
+            if is_wanted and not line.display:
+                unfolded.append(line)
+            line.display = is_wanted
+        return unfolded
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Told on as the form's own."""
         event.stop()
-        self._fold()
+        unfolded = self._fold()
+        if unfolded:
+            self.call_after_refresh(self.scroll_to_widget, unfolded[-1], animate=False)
         self.post_message(self.Changed())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -38,25 +38,33 @@ class CommandLines(Painted):
 class JoinCard(Vertical):
     """The join line, the attach line, the token."""
 
-    def __init__(self, note: str, *, id: str):
+    def __init__(self, note: str, *, id: str, watch_first: bool = False):
         super().__init__(id=id)
         self._note = note
+        self._watch_first = watch_first
         self._token_file: str | None = None
         self._token = ""
 
     def compose(self) -> ComposeResult:
+        watch = [
+            Rows([((" To watch from another machine, with a copy of the token file:", ""),)],
+                 id="watch-note"),
+            CommandLines(id="watch-line"),
+        ]  # fmt: skip
+        if self._watch_first:
+            yield from watch
         yield Rows([((" " + self._note, ""),)], wrap=True, hanging=1, id="join-note")
         yield CommandLines(id="join-line")
-        yield Rows(wrap=True, id="join-token")
-        yield Rows([((" Who wants to watch from another machine runs:", ""),)], id="watch-note")
-        yield CommandLines(id="watch-line")
+        yield Rows(wrap=True, hanging=1, id="join-token")
+        if not self._watch_first:
+            yield from watch
 
     def show(self, join: str, token_file: str, attach: str) -> None:
         """What is known now."""
         self.query_one("#join-line", CommandLines).show(join)
         self.query_one("#watch-line", CommandLines).show(attach)
         for name in ("#watch-note", "#watch-line"):
-            self.query_one(name).display = bool(attach)
+            self.query_one(name).set_class(not attach, "-none")
         self._token_file = token_file
         self._show_token()
 

@@ -16,9 +16,7 @@ JOIN = f"chaperon worker join {HOW} {TOKEN_FILE}"
 WATCH = f"chaperon-tui attach {HOW} {TOKEN_FILE.replace('agent', 'observer')}"
 
 
-def gathering(
-    *attached: str, expected: int = 3, token_file: str = "/runs/agent.token"
-) -> Gathering:
+def gathering(*attached: str, expected: int = 3, token_file: str = TOKEN_FILE) -> Gathering:
     """What a launch is told."""
     return Gathering(join=JOIN, token_file=token_file, expected=expected, attached=list(attached),
                      attach=WATCH)  # fmt: skip

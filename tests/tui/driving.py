@@ -84,6 +84,10 @@ class Driver:
         except TimeoutError:
             raise AssertionError(f"{text!r} is not in:\n{self.text()}") from None
 
+    async def until_said(self, text: str) -> None:
+        """Wait until a message in the corner holds it; tests do not show them on the screen."""
+        await self.until(lambda: any(text in each.message for each in self.app._notifications))
+
     def picture(self) -> str:
         """The screen as SVG without what differs between two equal screens."""
         for field in self.app.screen.query(Input):

@@ -136,7 +136,7 @@ async def test_gathering_workers_and_join_lines_look_as_they_did(size: str, tmp_
         await driver.until_screen("GatheringScreen")
         with clock_stopped():
             await driver.gather("load-2", "east")
-            await driver.until_text("Waiting for 1 of 3 agents · 60 s left")
+            await driver.until_text("Waiting for 1 of 3 agents · 1m left")
             await album.take("gathering")
         driver.engine.gatherings.put_nowait(None)
         await driver.until_screen("LiveScreen")
