@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
 import time
@@ -96,19 +97,54 @@ class GatheringShown:
             self._terminal.write(f"agent {visible(name, 64)} left ({here})")
 
     def _how(self, gathering: Gathering) -> str:
+        width = self._terminal.width if self._terminal.is_terminal else None
+        tokens = Path(gathering.token_file)
         lines = [
             f"Waiting for {plural(gathering.expected, 'agent')}. On each machine, with its copy of "
             "the token file:",
-            f"  {visible(gathering.join, 2000)}",
-            f"  token file here: {visible(gathering.token_file, 2000)}",
+            *command_lines(visible(gathering.join, 2000), width),
         ]
         if self._print_token:
             try:
-                token = Path(gathering.token_file).read_text(encoding="ascii").strip()
+                token = tokens.read_text(encoding="ascii").strip()
             except (OSError, UnicodeDecodeError) as error:
                 token = f"cannot be read: {visible(error)}"
             lines.append(f"  token: {visible(token)}")
+        lines += [
+            "Others watch from their machines with observer.token, and steer with operator.token:",
+            *command_lines(visible(gathering.attach, 2000), width),
+            f"The token files are here: {visible(tokens.parent, 2000)}",
+        ]
         return "\n".join(lines)
+
+
+def command_lines(command: str, width: int | None) -> list[str]:
+    """A command to copy. On a terminal of `width` columns it is broken before options, in such a
+    way that a shell takes it as one; None: one line, for programs that read it."""
+    if width is None:
+        return [f"  {command}"]
+    lines: list[str] = []
+    for words in _options(shlex.split(command)):
+        option = shlex.join(words)
+        if not lines:
+            lines.append(f"  {option}")
+        elif len(lines[-1]) + len(f" {option} \\") <= width:
+            lines[-1] += f" {option}"
+        else:
+            lines[-1] += " \\"
+            # A pin and a backslash are 79 columns: there is no room to indent it.
+            lines.append(option)
+    return lines
+
+
+def _options(words: list[str]) -> list[list[str]]:
+    """The words of a command, each option with its value on its own."""
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    return groups
 
 
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:

@@ -116,6 +116,8 @@ class _Way:
         self.was_heard = asyncio.Event()
         self.gone = asyncio.Event()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        # Whoever waited for it may have left.
+        self.welcome.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._on_gathering = on_gathering
         self._on_message: Callable[[FromEngine], None] | None = None
         self._on_lost: Callable[[str], None] | None = None
@@ -169,7 +171,7 @@ class _Way:
         if not self.welcome.done():
             where = self.link.address
             self.welcome.set_exception(EngineError(f"no run at {where} any more: {reason}"))
-        if self.welcome.exception() is None and self._on_lost is not None:
+        if self._on_lost is not None:
             self._on_lost(reason)
 
 

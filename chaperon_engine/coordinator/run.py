@@ -470,9 +470,9 @@ class Coordinator:
         """See `viewer.RunView`."""
         return self.aggregate.series_detail(series)
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+    def window_summary(self, start_s: int, end_s: int, *, with_rows: bool) -> WindowSummary | None:
         """With rows from the journal; without them when that is too long to be read now."""
-        journal = self._keeper.readable_journal(MAX_READ_BYTES)
+        journal = self._keeper.readable_journal(MAX_READ_BYTES) if with_rows else None
         if journal is None:
             return self.aggregate.window(start_s, end_s)
         return read_window(journal, self.record.plan, start_s, end_s)

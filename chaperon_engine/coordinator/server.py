@@ -12,7 +12,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from chaperon_engine.coordinator.viewer import RunView, Viewer, ViewerRole, Wire
+from chaperon_engine.coordinator.viewer import (
+    HELLO_TIMEOUT_S,
+    Allowance,
+    RunView,
+    Viewer,
+    ViewerRole,
+    Wire,
+)
 from chaperon_engine.coordinator.wires import LinkWire, UnixWire
 from chaperon_engine.protocol.lease import Leases
 from chaperon_engine.protocol.messages import Gathering, Hello, Refused, Welcome
@@ -42,6 +49,8 @@ class ClientServer:
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._is_over = False
+        # The run's messages wait while its journal is read.
+        self._reads_elsewhere = Allowance(burst=4.0, per_s=0.5, left=4.0)
 
     @property
     def viewers(self) -> int:
@@ -68,7 +77,7 @@ class ClientServer:
         elif remote >= MAX_REMOTE:
             reason = f"{remote} viewers on other machines watch this run, and it takes no more"
         if reason:
-            link.close(Refused(reason=reason, user_error=False))
+            _refuse(link, reason)
             return
         role: ViewerRole = "operator" if link.role == "operator" else "observer"
         host = link.address.rpartition(":")[0]
@@ -150,6 +159,10 @@ class ClientServer:
         elif self._gathering is not None:
             self._tell_gathering(viewer)
 
+    def may_read(self, viewer: Viewer) -> bool:
+        """See `viewer.Host`: viewers elsewhere share what they may have read."""
+        return viewer.role == "owner" or self._reads_elsewhere.takes(1.0, self._now())
+
     def _add(self, wire: Wire, role: ViewerRole, by: str) -> Viewer:
         self._numbers += 1
         viewer = Viewer(self._numbers, self, self._run, wire, role=role, by=by)
@@ -168,6 +181,16 @@ class ClientServer:
         known = self._gathering if viewer.role == "owner" else self._gathering_elsewhere
         if known is not None:
             viewer.send(known)
+
+
+def _refuse(link: ViewerLink, reason: str) -> None:
+    """Say so once it has spoken: on these connections the client does so first."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(HELLO_TIMEOUT_S, link.abort, "it said no hello")
+    link.begin(
+        lambda message: link.close(Refused(reason=reason, user_error=False)),
+        lambda reason: timer.cancel(),
+    )
 
 
 def _remove(path: Path) -> None:

@@ -66,7 +66,9 @@ class RunView(Protocol):
 
     def series_detail(self, series: int) -> SeriesDetail | None: ...
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None: ...
+    def window_summary(
+        self, start_s: int, end_s: int, *, with_rows: bool
+    ) -> WindowSummary | None: ...
 
     def stop(self, by: str) -> None: ...
 
@@ -121,13 +123,17 @@ class Allowance:
 
 
 WINDOW_COST = 25.0
-"""A window may read the run's journal; other questions cost one."""
+"""A window sums up many seconds; other questions cost one."""
 
 
 class Host(Protocol):
     """Who looks after all viewers."""
 
     def greet(self, viewer: Viewer, hello: Hello) -> None: ...
+
+    def may_read(self, viewer: Viewer) -> bool:
+        """Whether the run's journal may be read for this viewer now."""
+        ...
 
 
 class Viewer:
@@ -222,7 +228,8 @@ class Viewer:
             case GetSeries(request=request, series=series):
                 self.send(SeriesReply(request=request, detail=self._run.series_detail(series)))
             case GetWindow(request=request, start_s=start, end_s=end):
-                summary = self._run.window_summary(start, end)
+                with_rows = self._host.may_read(self)
+                summary = self._run.window_summary(start, end, with_rows=with_rows)
                 self.send(WindowReply(request=request, summary=summary))
             case Subscribe():
                 self._subscribe(message, now)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-_UNSHOWN = frozenset({"unkept_report", "report_path"})
+UNSHOWN = ("unkept_report", "report_path", "role", "join", "attach", "token_file")
 """Fields of a snapshot that are for this machine alone."""
 
 
@@ -20,7 +20,7 @@ def as_objects(value: Any) -> Any:
         return {
             name: as_objects(getattr(value, name))
             for name in value.__struct_fields__
-            if name not in _UNSHOWN
+            if name not in UNSHOWN
         }
     if isinstance(value, list | tuple):
         return [as_objects(item) for item in value]

@@ -14,6 +14,7 @@ import msgspec
 
 from chaperon_engine.client.queue import QueueEntry
 from chaperon_engine.metrics.snapshot import Snapshot
+from chaperon_engine.serve.documents import UNSHOWN
 from chaperon_engine.serve.options import RawOptions
 
 _REF = "#/components/schemas/{name}"
@@ -266,7 +267,7 @@ def _schemas() -> dict[str, Any]:
     options["additionalProperties"] = False
     entry = found["QueueEntry"]
     snapshot = found["Snapshot"]["properties"]
-    for unshown in ("unkept_report", "report_path"):
+    for unshown in UNSHOWN:
         del snapshot[unshown]
     entries = {"type": "array", "items": _ref("QueueEntry")}
     run_fields = ("id", "load_test", "state", "started_at", "status", "tag")

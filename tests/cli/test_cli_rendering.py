@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from chaperon_engine.cli.listing import show_entries
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.reports import show_runs
-from chaperon_engine.cli.running import shown_logs
+from chaperon_engine.cli.running import command_lines, shown_logs
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.export.layout import cell_width, cut, pad, wrap
@@ -252,3 +253,16 @@ def test_wide_and_combining_characters_are_measured_in_columns(
 
 def test_text_is_wrapped_at_blanks_and_long_words_stay_whole() -> None:
     assert wrap("aa bb verylongword c", 6, " ") == [" aa bb", " verylongword", " c"]
+
+
+def test_a_command_to_copy_fits_a_terminal_and_is_one_line_for_programs() -> None:
+    command = (
+        "chaperon-tui attach 192.0.2.10:7700 --run 20261122-012957-checkout-4b59 "
+        f"--pin sha256:{64 * '0'} --token-file '/runs of a --user/observer.token'"
+    )
+    lines = command_lines(command, 80)
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines)
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+    assert command_lines(command, None) == [f"  {command}"]
+    assert command_lines(command, 500) == [f"  {command}"]

@@ -76,7 +76,8 @@ class FakeRun:
     def series_detail(self, series: int) -> SeriesDetail | None:
         return None
 
-    def window_summary(self, start_s: int, end_s: int) -> WindowSummary | None:
+    def window_summary(self, start_s: int, end_s: int, *, with_rows: bool) -> WindowSummary | None:
+        assert with_rows
         return None
 
     def stop(self, by: str) -> None:
@@ -233,9 +234,7 @@ async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_a
     house.server.answer_all(WELCOME)
     await house.viewer(HELLO, Subscribe(rate_hz=1000.0))
     await house.viewer(HELLO, Subscribe(rate_hz=1.0))
-    await house.until(
-        lambda: [c.looks for c in house.server._viewers.values()] == [True, True]
-    )
+    await house.until(lambda: [c.looks for c in house.server._viewers.values()] == [True, True])
     for _ in range(100):
         house.now += 0.02
         house.server.publish()

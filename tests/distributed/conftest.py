@@ -101,12 +101,16 @@ class Launched:
         if not self._gathering.done():
             self._gathering.set_result(gathering)
 
-    async def line(self) -> list[str]:
-        """The words of the join line."""
+    async def told(self) -> Gathering:
+        """How others come to the run."""
         await asyncio.wait({self._gathering, self._client}, return_when=asyncio.FIRST_COMPLETED)
         if not self._gathering.done():
             await self._client
-        return shlex.split(self._gathering.result().join)
+        return self._gathering.result()
+
+    async def line(self) -> list[str]:
+        """The words of the join line."""
+        return shlex.split((await self.told()).join)
 
     async def attaches(self, count: int) -> None:
         """Wait until so many agents have attached."""
