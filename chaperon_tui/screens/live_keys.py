@@ -20,7 +20,7 @@ KEYS: list[BindingType] = [
             tooltip="Hold the display; the run and its record go on"),
     Binding("z", "zoom", "Zoom", id="live.zoom",
             tooltip="One panel over the whole screen, or all panels"),
-    Binding("w", "workers", "Workers", id="live.workers",
+    Binding("w", "workers", "Workers", show=False, id="live.workers",
             tooltip="Hosts and their workers in full; there one can be drained"),
     Binding("l", "join", "Join line", show=False, id="live.join",
             tooltip="The lines that attach a machine or a viewer, to be copied"),

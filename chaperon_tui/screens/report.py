@@ -244,7 +244,5 @@ class ReportScreen(Screen[None]):
             self.app.pop_screen()
 
 
-_NO_JOURNAL: Row = (
-    ("A window's percentiles are made from the journal, which lies on the run's own host.", "dim"),
-)
+_NO_JOURNAL: Row = (("The journal, of which windows are made, lies on the run's own host.", "dim"),)
 _HINT: Row = (("← → mark a window and move it, < > make it shorter or longer", "dim"),)

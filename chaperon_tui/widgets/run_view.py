@@ -228,7 +228,7 @@ class RunView(Container):
         notes = {
             "series": filter_words(self.store.plan.metrics) + self.series.note(snapshot),
             "errors": f"{show_count(errors)}" if errors else "none",
-            "workers": str(len(snapshot.workers)),
+            "workers": f"{len(snapshot.workers)} · w shows all",
             "log": show_count(self.store.log_count),
         }
         for name, note in notes.items():

@@ -116,9 +116,8 @@ def test_the_plan_says_what_agents_are_waited_for():
     assert agent_rows({"listen": ""}) == []
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-async def test_the_group_unfolds_when_the_run_listens_and_keys_reach_all_of_it(tmp_path, size):
-    async with driving(tmp_path, size) as driver:
+async def test_the_group_unfolds_when_the_run_listens_and_keys_reach_all_of_it(tmp_path):
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
         await driver.open_form()
         assert "Also with fewer" not in driver.text()
         driver.field("listen").focus()
@@ -135,17 +134,19 @@ async def test_the_group_unfolds_when_the_run_listens_and_keys_reach_all_of_it(t
         assert (request.fewer_ok, request.on_loss) == (True, "fail")
 
 
-async def test_the_queue_takes_no_run_that_waits_for_agents(tmp_path):
+async def test_a_launch_that_cannot_begin_says_why_in_the_form(tmp_path):
     async with driving(tmp_path) as driver:
-        await driver.open_form()
-        driver.field("listen").value = "127.0.0.1:0"
-        driver.field("expect").value = "1"
+        await driver.open_gathering()
+        await driver.gather("north")
+        driver.engine.gatherings.put_nowait("2 of 3 agents are missing after 60 s")
+        await driver.until_screen("LaunchScreen")
+        await driver.until_text("✗ 2 of 3 agents are missing after 60 s")
         await driver.press("ctrl+g")
         await driver.until_text("The queue waits for no agents")
         assert driver.engine.QueueClient.added == []
 
 
-async def test_the_load_begins_when_all_are_there(tmp_path):
+async def test_the_load_begins_when_all_are_there_also_below_another_screen(tmp_path):
     async with driving(tmp_path, SIZES["80x24"]) as driver:
         await driver.open_gathering()
         await driver.gather()
@@ -153,14 +154,6 @@ async def test_the_load_begins_when_all_are_there(tmp_path):
         await driver.gather("north", "south")
         await driver.until_text("✓ north")
         await driver.until_text("Waiting for 1 of 3 agents")
-        driver.engine.gatherings.put_nowait(None)
-        await driver.until_screen("LiveScreen")
-
-
-async def test_the_load_may_begin_below_another_screen(tmp_path):
-    async with driving(tmp_path) as driver:
-        await driver.open_gathering()
-        await driver.gather("north")
         await driver.press("f1")
         await driver.until_screen("HelpScreen")
         driver.engine.gatherings.put_nowait(None)
@@ -169,35 +162,26 @@ async def test_the_load_may_begin_below_another_screen(tmp_path):
         await driver.until_screen("LiveScreen")
 
 
-async def test_a_launch_that_cannot_begin_says_why_in_the_form(tmp_path):
+async def test_cancelling_asks_and_ends_the_launch(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_gathering()
-        await driver.gather("north")
-        driver.engine.gatherings.put_nowait("2 of 3 agents are missing after 60 s")
-        await driver.until_screen("LaunchScreen")
-        await driver.until_text("✗ 2 of 3 agents are missing after 60 s")
-
-
-@pytest.mark.parametrize("key", ["escape", "ctrl+q"])
-async def test_cancelling_asks_and_ends_the_launch(tmp_path, key):
-    async with driving(tmp_path) as driver:
-        await driver.open_gathering()
-        await driver.gather("north")
-        await driver.press(key)
-        await driver.until_screen("ConfirmScreen")
-        await driver.press("w")
-        await driver.until_screen("GatheringScreen")
-        assert driver.engine.is_gathering
-        await driver.press(key)
-        await driver.until_screen("ConfirmScreen")
-        await driver.press("c")
-        await driver.until(lambda: not driver.engine.is_gathering)
-        if key == "escape":
-            await driver.until_text("✗ Not launched")
-            await driver.press("f5")
+        for key in ("escape", "ctrl+q"):
+            await driver.gather("north")
+            await driver.press(key)
+            await driver.until_screen("ConfirmScreen")
+            await driver.press("w")
             await driver.until_screen("GatheringScreen")
-        else:
-            await driver.until(lambda: driver.app._exit)
+            assert driver.engine.is_gathering
+            await driver.press(key)
+            await driver.until_screen("ConfirmScreen")
+            await driver.press("c")
+            await driver.until(lambda: not driver.engine.is_gathering)
+            if key == "escape":
+                await driver.until_text("✗ Not launched")
+                await driver.press("f5")
+                await driver.until_screen("GatheringScreen")
+                await driver.until(lambda: driver.engine.is_gathering)
+        await driver.until(lambda: driver.app._exit)
 
 
 async def test_the_join_line_is_copied_and_the_token_shown_only_when_asked_for(tmp_path):

@@ -96,6 +96,15 @@ def test_only_who_makes_load_can_be_drained(state, may):
     assert not may_be_drained(None)
 
 
+def test_messages_count_where_a_run_has_no_requests():
+    row = msgspec.structs.replace(
+        canned_members.members()[2], requests_per_s=0.0, messages_per_s=420.0
+    )
+    snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[row])
+    table = members_table(snapshot, member_lines(snapshot))
+    assert ("420", "") in table.rows[0]
+
+
 def test_a_run_without_members_says_so():
     snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[])
     assert members_table(snapshot, member_lines(snapshot)).empty
@@ -116,11 +125,6 @@ async def test_draining_asks_once_and_tells_the_engine(tmp_path):
         await driver.until_screen("ConfirmScreen")
         await driver.press("d")
         await driver.until(lambda: driver.run.asked == ["drain 2"])
-
-
-async def test_a_host_and_who_leaves_already_cannot_be_drained(tmp_path):
-    async with driving(tmp_path) as driver:
-        await driver.open_members()
         await driver.press("home", "d", "end", "up", "d")
         await driver.until_text("drained by ann@desk")
         assert type(driver.app.screen).__name__ == "WorkersScreen"
@@ -128,29 +132,18 @@ async def test_a_host_and_who_leaves_already_cannot_be_drained(tmp_path):
 
 async def test_the_cursor_stays_on_its_member_when_others_come_and_go(tmp_path):
     async with driving(tmp_path) as driver:
-        await driver.open_members()
+        await driver.open_live()
+        await driver.send_members()
+        await driver.press("5", "end", "enter")
+        await driver.until_screen("WorkersScreen")
+        await driver.until_text("■ saturated")
         table = driver.app.screen.query_one(TableView)
-        await driver.press("end")
         assert table.cursor == 7
         members = canned_members.members()
         fewer = canned_members.snapshot(view=driver.run.views[-1])
         driver.run.send(msgspec.structs.replace(fewer, workers=[members[0], *members[3:]]))
         await driver.until(lambda: table.cursor == 4)
         await driver.until_text("no link")
-
-
-async def test_a_row_of_the_workers_panel_opens_that_member(tmp_path):
-    async with driving(tmp_path) as driver:
-        await driver.open_live()
-        await driver.send_members()
-        await driver.press("5", "end", "enter")
-        await driver.until_screen("WorkersScreen")
-        await driver.until_text("■ saturated")
-
-
-async def test_a_refusal_of_the_engine_is_one_sentence(tmp_path):
-    async with driving(tmp_path) as driver:
-        await driver.open_members()
         assert driver.run.on_refused is not None
         driver.run.on_refused("load-2 leaves already")
         await driver.until_said("load-2 leaves already")

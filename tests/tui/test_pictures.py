@@ -146,7 +146,7 @@ async def test_gathering_workers_and_join_lines_look_as_they_did(size: str, tmp_
         await driver.until_screen("WorkersScreen")
         await driver.until_text("this host")
         await album.take("members")
-        await driver.press("down", "down", "down", "down", "down", "down")
+        await driver.press("down", "down", "down", "down", "down")
         await driver.until_text("drained by ann@desk")
         await album.take("members_drained", "80x24", "160x50")
         await driver.press("up", "up", "up", "d")
@@ -158,7 +158,7 @@ async def test_gathering_workers_and_join_lines_look_as_they_did(size: str, tmp_
     assert album.different == []
 
 
-@pytest.mark.parametrize("size", ["80x24", "160x50"])
+@pytest.mark.parametrize("size", ["80x24"])
 async def test_a_run_elsewhere_looks_as_it_did(size: str, tmp_path: Path) -> None:
     async with driving(tmp_path, SIZES[size]) as driver:
         album = Album(driver, size, tmp_path)

@@ -26,7 +26,7 @@ def start(role: str = "observer") -> Start:
     return Start(attach=True, run=WHERE, remote=remote)
 
 
-async def test_an_observer_sees_its_role_and_no_key_that_steers(tmp_path):
+async def test_an_observer_watches_to_the_end_and_steers_nothing(tmp_path):
     async with driving(tmp_path, SIZES["80x24"], start=start()) as driver:
         await driver.until_screen("LiveScreen")
         assert driver.engine.attached == [
@@ -44,38 +44,32 @@ async def test_an_observer_sees_its_role_and_no_key_that_steers(tmp_path):
         await driver.press("d")
         assert type(driver.app.screen).__name__ == "WorkersScreen"
         assert driver.run.asked == []
+        await driver.press("escape")
+        driver.run.outage = "reconnecting since 21:00:42: connection reset"
+        await driver.until_text("RECONNECTING")
+        assert "reconnecting since 21:00:42" in driver.text()
+        driver.run.outage = None
+        await driver.until(lambda: "RECONNECTING" not in driver.text())
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_screen("ReportScreen")
+        await driver.until_text(f"Its file and journal lie on {WHERE}")
+        assert "Start again" not in driver.text()
+        await driver.press("w")
+        await driver.until_text("lies on the run's own host")
+        assert driver.engine.windows == []
 
 
-async def test_an_operator_steers(tmp_path):
+async def test_an_operator_steers_and_leaves_without_a_question(tmp_path):
     async with driving(tmp_path, start=start("operator")) as driver:
         await driver.until_screen("LiveScreen")
         await driver.send_members(role="operator")
         await driver.until_text("operator ·")
         await driver.press("s")
         await driver.until(lambda: driver.run.asked == ["stop"])
-
-
-@pytest.mark.parametrize("key", ["ctrl+q", "escape"])
-async def test_leaving_a_run_elsewhere_asks_nothing(tmp_path, key):
-    async with driving(tmp_path, start=start("operator")) as driver:
-        await driver.until_screen("LiveScreen")
-        await driver.send_members(role="operator")
-        await driver.press(key)
-        await driver.until(
-            lambda: driver.app._exit or type(driver.app.screen).__name__ == "MenuScreen"
-        )
-        assert driver.run.asked == []
-
-
-async def test_a_broken_connection_is_said_until_it_is_back(tmp_path):
-    async with driving(tmp_path, SIZES["80x24"], start=start()) as driver:
-        await driver.until_screen("LiveScreen")
-        await driver.send_members(role="observer")
-        driver.run.outage = "reconnecting since 21:00:42: connection reset"
-        await driver.until_text("RECONNECTING")
-        assert "reconnecting since 21:00:42" in driver.text()
-        driver.run.outage = None
-        await driver.until(lambda: "RECONNECTING" not in driver.text())
+        await driver.press("escape")
+        await driver.until_screen("MenuScreen")
+        await driver.until(lambda: driver.run.is_closed)
+        assert driver.run.asked == ["stop"]
 
 
 async def test_a_connection_that_does_not_come_back_offers_no_recovery(tmp_path):
@@ -86,18 +80,6 @@ async def test_a_connection_that_does_not_come_back_offers_no_recovery(tmp_path)
         assert "The connection is gone" in driver.text()
         assert canned.PLAIN.run_id in driver.text()
         assert "Recover" not in driver.text()
-
-
-async def test_the_report_comes_with_the_last_snapshot_and_says_where_its_files_are(tmp_path):
-    async with driving(tmp_path, start=start()) as driver:
-        await driver.until_screen("LiveScreen")
-        await driver.send(state="finished", elapsed_s=60.0)
-        await driver.until_screen("ReportScreen")
-        await driver.until_text(f"Its file and journal lie on {WHERE}")
-        assert "Start again" not in driver.text()
-        await driver.press("w")
-        await driver.until_text("lies on the run's own host")
-        assert driver.engine.windows == []
 
 
 async def test_a_run_that_cannot_be_reached_ends_the_ui_with_a_sentence(tmp_path, monkeypatch):
