@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 SIZE = (120, 40)
 SESSIONS = "6"
 """Few enough that the generator of a machine with two cores keeps up with its target beside it."""
-DURATION = "20s"
+DURATION = "40s"
 LIVE_AT_S = 14
 """Second of the run at which the live pictures are taken."""
 WAIT_S = 60.0
@@ -84,7 +84,7 @@ async def _drive(url: str, home: Path) -> None:
             field.value = WITH_AGENT.get(str(field.name), field.value)
         await pilot.pause()
         await pilot.press("f5")
-        await until(lambda: "Token: hidden" in text())
+        await until(lambda: "Copy join line" in text())
         take("gathering")
         agent = _join(app.screen.query_one(JoinCard).command("join"), home)
         await until(lambda: f"{LIVE_AT_S} s of" in text())

@@ -86,7 +86,7 @@ def agent_rows(values: Mapping[str, str]) -> list[Row]:
         return []
     expect = found["expect"]
     noun = "agent" if expect == 1 else "agents"
-    late = "with fewer" if found["fewer_ok"] else "not at all"
+    late = "begins with fewer" if found["fewer_ok"] else "gives up"
     loss = {
         "continue": "goes on without it",
         "respread": "its sessions go to the others",
@@ -96,6 +96,6 @@ def agent_rows(values: Mapping[str, str]) -> list[Row]:
         (),
         (("Other machines", "heading"),),
         ((f"  {show_count(expect)} {noun} at ", ""), (visible(found["listen"], 80), "value")),
-        ((f"    after {show_time(found['start_timeout_s'])} it begins {late}", "dim"),),
+        ((f"    after {show_time(found['start_timeout_s'])} without them it {late}", "dim"),),
         ((f"    when one is lost: {loss}", "dim"),),
     ]

@@ -111,7 +111,13 @@ def test_the_group_becomes_the_requests_fields():
 
 def test_the_plan_says_what_agents_are_waited_for():
     text = "\n".join("".join(text for text, _ in row) for row in agent_rows(LISTENING))
-    for words in ("3 agents at", "192.0.2.10:7700", "with fewer", "ends as failed", "1m30s"):
+    for words in (
+        "3 agents at",
+        "192.0.2.10:7700",
+        "without them it begins with fewer",
+        "ends as failed",
+        "1m30s",
+    ):
         assert words in text
     assert agent_rows({"listen": ""}) == []
 
