@@ -55,17 +55,22 @@ def watch(screen: str, terminal: Terminal, folder: Path) -> None:
     terminal.keys("sh watch.sh", "Enter")
 
 
-def test_an_agent_joins_is_watched_from_elsewhere_and_drained(terminals, tmp_path):
+def test_the_ui_is_killed_an_agent_joins_is_watched_from_elsewhere_and_drained(terminals, tmp_path):
     here, elsewhere = terminals
-    file = tmp_path / "visit.py"
-    (tmp_path / "home").mkdir()
+    file = tmp_path / "tests" / "visit.py"
+    for folder in (file.parent, tmp_path / "home"):
+        folder.mkdir()
     remembered = {"launches": {f"{file}:": FIELDS}}
     (tmp_path / "home" / "ui.json").write_text(json.dumps(remembered))
     with BundledTarget() as target:
         file.write_text(SCENARIO.replace("URL", target.url))
-        here.start_ui("visit.py")
+        here.start_ui("tests/visit.py")
         here.until("Enter or F5 launches")
         here.keys("Enter")
+        here.until("Waiting for 1 of 1 agent(?s:.*)Token: hidden")
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        here.fresh()
+        here.start_ui("attach")
         screen = here.until("Waiting for 1 of 1 agent(?s:.*)Token: hidden")
         agent = join(screen, tmp_path / "agent")
         try:
