@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         recover,
         run,
     )
+    from chaperon_engine.client.launching import MAX_AGENTS, MAX_WORKERS
     from chaperon_engine.client.queue import (
         QueueClient,
         QueuedTest,
@@ -186,6 +187,7 @@ _HOMES: dict[str, str] = {
         "export_format export_formats export_report final_report launch list_runs load_report "
         "load_window prune_runs recover run"
     ),
+    "client.launching": "MAX_AGENTS MAX_WORKERS",
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
     "client.remote": "attach_remote",
     "client.trial": "TrialEvent trial",
@@ -249,6 +251,8 @@ __all__ = [
     "EXIT_OK",
     "EXIT_THRESHOLDS_FAILED",
     "HEATMAP_EDGES_US",
+    "MAX_AGENTS",
+    "MAX_WORKERS",
     "PERCENTILES",
     "ActionCancelled",
     "ActionError",

@@ -18,6 +18,8 @@ from chaperon_tui.state.memory import load_memory, save_memory
 
 if TYPE_CHECKING:
     from chaperon_tui.engine import Engine
+    from chaperon_tui.remote import Remote
+    from chaperon_tui.screens.gathering import Awaited
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,12 @@ class Start:
     """Straight to the live screen of a run."""
     run: str | None = None
     """Which run to attach to; None for the newest that is running."""
+    remote: Remote | None = None
+    """The run to attach to is on another machine."""
     queue: bool = False
     """Straight to the queue."""
+    queue_url: str | None = None
+    """Of `chaperon serve` elsewhere; None: this user's own."""
     target_url: str = ""
     """Base URL of the bundled target of a demo."""
 
@@ -78,32 +84,52 @@ class ChaperonApp(App[None]):
             from chaperon_tui.screens.launch import LaunchScreen
 
             self.push_screen(LaunchScreen(self.start.request))
+        elif self.start.remote is not None:
+            self._attach_to_remote(self.start.remote)
         elif self.start.attach:
             self.attach_to(self.start.run)
         elif self.start.queue:
             from chaperon_tui.screens.queue import QueueScreen
 
-            self.push_screen(QueueScreen())
+            self.push_screen(QueueScreen(self.start.queue_url))
 
     def attach_to(self, run: str | None) -> None:
         """Connect to a run and show it; a refusal is said in one sentence."""
-        self.run_worker(self._connect(run), group="attach", exclusive=True)
+        from chaperon_tui.screens.gathering import Awaited
 
-    async def _connect(self, run: str | None) -> None:
-        from chaperon_engine import ChaperonError
+        self._await_run(Awaited(
+            title=run or "the newest run", is_launch=False,
+            connect=lambda on_gathering: self.engine.attach(run, on_gathering=on_gathering),
+        ))  # fmt: skip
+
+    def _attach_to_remote(self, remote: Remote) -> None:
+        """The same with a run on another machine."""
+        from chaperon_tui.screens.gathering import Awaited
+
+        self._await_run(Awaited(
+            title=f"{remote.run_id} at {remote.where}", is_launch=False,
+            connect=lambda on_gathering: self.engine.attach_remote(
+                remote.host, remote.port, run_id=remote.run_id, token=remote.token,
+                pin=remote.pin, authority=remote.authority, on_gathering=on_gathering,
+            ),
+        ))  # fmt: skip
+
+    def _await_run(self, awaited: Awaited) -> None:
+        self.run_worker(self._connect(awaited), group="attach", exclusive=True)
+
+    async def _connect(self, awaited: Awaited) -> None:
+        from chaperon_tui.screens.gathering import GatheringScreen
         from chaperon_tui.screens.live import LiveScreen
 
-        try:
-            client = await self.engine.attach(run)
-        except (ChaperonError, OSError) as error:
-            if self._is_at_start:
-                self.refusal = in_words(error)
-                self.exit()
-            else:
-                self.say(error, severe=True)
-            return
+        launched = await self.push_screen_wait(GatheringScreen(awaited))
+        if launched.client is not None:
+            await self.push_screen(LiveScreen(launched.client, None))
+        elif self._is_at_start and launched.problem:
+            self.refusal = launched.problem
+            self.exit()
+        elif launched.problem:
+            self.say(launched.problem, severe=True)
         self._is_at_start = False
-        await self.push_screen(LiveScreen(client, None))
 
     def say(self, text: object, *, severe: bool = False) -> None:
         """A short message in the corner; foreign text is made visible."""
@@ -128,6 +154,7 @@ class ChaperonApp(App[None]):
 
     async def action_leave(self) -> None:
         """Quit, after asking what to do with a run that is going."""
+        from chaperon_tui.screens.gathering import GatheringScreen
         from chaperon_tui.screens.leave import LeaveScreen
         from chaperon_tui.screens.live import LiveScreen
 
@@ -136,6 +163,9 @@ class ChaperonApp(App[None]):
         for screen in reversed(self.screen_stack):
             if isinstance(screen, LiveScreen) and screen.is_going:
                 screen.ask_to_leave(quits=True)
+                return
+            if isinstance(screen, GatheringScreen):
+                screen.ask_to_quit()
                 return
         self.exit()
 

@@ -27,6 +27,7 @@ from chaperon_engine import (
     url_request,
     visible,
 )
+from chaperon_tui.remote import OPTIONS, add_options, is_address, remote_of
 
 if TYPE_CHECKING:
     from chaperon_tui.app import Start
@@ -36,7 +37,9 @@ _EPILOG = """examples:
   chaperon-tui checkout.py          launch form of a file (FILE:NAME for one of several)
   chaperon-tui http://127.0.0.1/    launch form for one URL
   chaperon-tui attach [RUN]         show a run that is going
-  chaperon-tui queue                show the queue of `chaperon serve`
+  chaperon-tui attach HOST:PORT --run ID --pin sha256:... --token-file FILE
+                                    the same on another machine: the run shows this line
+  chaperon-tui queue [URL]          show the queue of `chaperon serve`, here or elsewhere
   chaperon-tui --demo               with the bundled target to shoot at
 """
 
@@ -68,12 +71,23 @@ def _main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="?", metavar="FILE[:NAME] | URL | attach | queue")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="for attach: id or its beginning")
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN | HOST:PORT | URL",
+        help="for attach: id or its beginning, or where it is; for queue: its URL",
+    )
+    add_options(parser)
     parser.add_argument("--demo", action="store_true", help="start the bundled target as well")
     parser.add_argument("--version", action="version", version=f"chaperon-tui {__version__}")
     options = parser.parse_args(argv)
-    if options.run is not None and options.what != "attach":
+    if options.run is not None and options.what not in ("attach", "queue"):
         raise UserError(f"one argument too many: {visible(options.run, 60)!r}")
+    remote = None
+    if options.what == "attach" and is_address(options.run):
+        remote = remote_of(options)
+    elif any(getattr(options, name) is not None for name in OPTIONS):
+        raise UserError("--run, --pin, --token-file and the like go with attach HOST:PORT")
     if not _has_terminal():
         if options.demo:
             from chaperon_tui.demo import run_demo
@@ -90,9 +104,9 @@ def _main(argv: list[str]) -> int:
         with BundledTarget() as target:
             return _show(Start(target_url=target.url))
     if options.what == "attach":
-        return _show(Start(attach=True, run=options.run))
+        return _show(Start(attach=True, run=options.run, remote=remote))
     if options.what == "queue":
-        return _show(Start(queue=True))
+        return _show(Start(queue=True, queue_url=options.run))
     if options.what:
         return _show(Start(request=request_for(options.what)))
     return _show(Start())
@@ -134,5 +148,8 @@ def _show(start: Start) -> int:
         print(chaperon_engine.render_summary(report, width=width, color=color), end="")
     for run in app.left_running:
         shown = visible(run, 80)
-        print(f"{shown} goes on; `chaperon-tui attach {shown}` shows it.")
+        if start.remote is None:
+            print(f"{shown} goes on; `chaperon-tui attach {shown}` shows it.")
+        else:
+            print(f"{shown} goes on at {visible(start.remote.where, 80)}.")
     return app.return_code or 0

@@ -5,7 +5,8 @@ Must not know: how a run is started.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from chaperon_engine.errors import (
     UserError,
 )
 from chaperon_engine.metrics.snapshot import Snapshot, WindowSummary
+from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory, all_runs
 from chaperon_engine.runs.listing import delete_run, list_runs, load_report, prune_runs
 from chaperon_engine.runs.record import read_record
@@ -50,10 +52,15 @@ __all__ = [
 ATTACH_TIMEOUT_S = 10.0
 
 
-async def attach(run: str | None = None) -> RunClient:
+async def attach(
+    run: str | None = None, *, on_gathering: Callable[[Gathering], None] | None = None
+) -> RunClient:
     """Connect to a running run: its id, a unique prefix, or None for the newest that runs.
 
-    Never takes a lease. Raises UserError, which says so when the run was killed or is finished.
+    Answers when its load has begun; with `on_gathering`, which hears how far its agents are, it
+    waits for them as long as the run does. Never takes a lease.
+
+    Raises UserError, which says so when the run was killed or is finished.
     """
     directory = _newest_running() if run is None else RunDirectory.find(run)
     state = directory.state()
@@ -68,7 +75,16 @@ async def attach(run: str | None = None) -> RunClient:
         )
     socket = socket_of(directory, read_record(directory).socket)
     try:
-        return await RunClient.open(directory, socket, lease=False, timeout_s=ATTACH_TIMEOUT_S)
+        async with asyncio.timeout(ATTACH_TIMEOUT_S) as limit:
+
+            def gathered(gathering: Gathering) -> None:
+                if on_gathering is not None:
+                    limit.reschedule(None)  # it lives; its own time-out ends the wait
+                    on_gathering(gathering)
+
+            return await RunClient.open(
+                directory, socket, lease=False, timeout_s=None, on_gathering=gathered
+            )
     except (OSError, TimeoutError):
         raise UserError(f"the engine of {directory.id} does not answer at {socket}") from None
 

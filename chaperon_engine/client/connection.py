@@ -82,7 +82,7 @@ class RunClient:
         socket: Path,
         *,
         lease: bool,
-        timeout_s: float,
+        timeout_s: float | None,
         on_gathering: OnGathering | None = None,
     ) -> RunClient:
         """Connect to an engine on this machine, and wait until the load has begun or the engine

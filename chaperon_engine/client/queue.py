@@ -29,6 +29,7 @@ from chaperon_engine.client.queue_place import (
 )
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.errors import EngineError, UserError
+from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible, visible_block
 
 if TYPE_CHECKING:
@@ -191,6 +192,10 @@ class QueueClient:
         body = msgspec.json.encode({"position": position})
         reply = await self._call("PUT", f"/load_tests/{quote(id, safe='')}/position", body)
         return _decode(reply, QueueEntry)
+
+    async def report(self, run_id: str) -> Report:
+        """The report of an ended run of the server's machine."""
+        return _decode(await self._call("GET", f"/runs/{quote(run_id, safe='')}/report"), Report)
 
     async def events(self) -> AsyncGenerator[list[QueueEntry], None]:
         """All entries, now and after each change (the newest state only, never a backlog).

@@ -162,6 +162,11 @@ def _totals(state: RunState, aggregate: RunAggregate, counters: RunCounters) -> 
     return totals_of(counts)
 
 
+def _state_word(state: str, *, is_drained: bool) -> str:
+    """For a viewer a member that was asked to leave is in another state than its fellows."""
+    return "draining" if is_drained and state == "running" else state
+
+
 def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[WorkerRow]:
     """The members now."""
     median_us = aggregate.median_us
@@ -173,7 +178,7 @@ def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[Wo
             WorkerRow(
                 worker=worker.number,
                 pid=worker.pid,
-                state=worker.state,
+                state=_state_word(worker.state, is_drained=worker.number in state.drained_at),
                 core=worker.core,
                 requests_per_s=figures.requests_per_s if worker.alive else 0.0,
                 active_sessions=figures.active_sessions if worker.alive else 0,
@@ -194,7 +199,7 @@ def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[Wo
             WorkerRow(
                 worker=agent.number,
                 pid=0,
-                state=agent.state,
+                state=_state_word(agent.state, is_drained=agent.number in state.drained_at),
                 core=None,
                 requests_per_s=figures.requests_per_s if is_loading else 0.0,
                 active_sessions=figures.active_sessions if is_loading else 0,

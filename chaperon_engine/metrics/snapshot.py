@@ -178,8 +178,8 @@ class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
     worker: int
     pid: int
     state: str
-    """`starting`, `ready`, `running`, `hung`, `done` or `lost`; of an agent also `attached`,
-    `preparing` and `away`."""
+    """`starting`, `ready`, `running`, `draining`, `hung`, `done` or `lost`; of an agent also
+    `attached`, `preparing` and `away`."""
     core: int | None
     requests_per_s: float
     active_sessions: int

@@ -14,18 +14,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Button, Footer, Input, Label
+from textual.widgets import Button, Footer
 
 from chaperon_engine import ChaperonError, LaunchRequest, Plan, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.state import form
+from chaperon_tui.state.agents import agent_rows, is_listening
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import remember_launch
 from chaperon_tui.state.menu import plan_rows
 from chaperon_tui.state.queue import for_queue
 from chaperon_tui.state.tables import short_path
+from chaperon_tui.widgets.fields import Fields
 from chaperon_tui.widgets.rows import Rows
 
 if TYPE_CHECKING:
@@ -78,9 +80,9 @@ class LaunchScreen(Screen[None]):
         name = visible(self._request.name or short_path(self._request.file), 60)
         yield Rows([((" Launch  ", "key"), (name, "title"))], id="head")
         with Horizontal(id="body"):
-            with VerticalScroll(id="fields", classes="panel") as panel:
-                panel.border_title = Content("Settings")
-                panel.can_focus = False
+            fields = Fields(id="fields", classes="panel")
+            fields.border_title = Content("Settings")
+            yield fields
             with VerticalScroll(id="plan", classes="panel") as panel:
                 panel.border_title = Content("Plan")
                 panel.can_focus = False
@@ -118,64 +120,50 @@ class LaunchScreen(Screen[None]):
         )
         self._file_formats = {each.name for each in formats if each.is_file}
         wanted = form.fields(plan, remembered, formats, self._target)
-        box = self.query_one("#fields", VerticalScroll)
-        await box.remove_children()
-        section = ""
-        widgets: list[Label | Horizontal] = []
-        for field in wanted:
-            if field.section != section:
-                section = field.section
-                widgets.append(Label(Content(section), classes="section"))
-            entry = Input(field.value, placeholder=field.placeholder, name=field.key,
-                          select_on_focus=False)  # fmt: skip
-            label = Label(Content(field.label), classes="name")
-            widgets.append(Horizontal(label, entry, classes="field"))
-        await box.mount_all(widgets)
-        first = self.query(Input).first()
-        first.focus()
+        await self.query_one(Fields).show(wanted)
         self._check()
 
     @property
     def _values(self) -> dict[str, str]:
-        return {str(field.name): field.value for field in self.query(Input)}
+        return self.query_one(Fields).values
 
     def _check(self) -> bool:
         """Mark the fields with something wrong; True if all is well."""
+        fields = self.query_one(Fields)
         found = form.problems(self._values)
-        for field in self.query(Input):
-            field.set_class(str(field.name) in found, "-bad")
+        fields.mark(found)
         if self._plan is None or not self._values:
             return False
         if found:
-            focused = self.focused.name if isinstance(self.focused, Input) else None
-            key = focused if focused in found else next(iter(found))
-            self._say(found[key or ""], "bad")
+            focused = fields.focused_key
+            self._say(found[focused if focused in found else next(iter(found))], "bad")
         else:
             self._say("Enter or F5 launches.", "dim")
-        for name in ("#queue", "#launch"):
-            self.query_one(name, Button).disabled = bool(found)
-        self._show_plan(self._plan)
+        self.query_one("#launch", Button).disabled = bool(found)
+        queued = self.query_one("#queue", Button)
+        queued.disabled = bool(found) or is_listening(self._values)
+        self._show_plan(self._plan, [] if found else agent_rows(self._values))
         return not found
 
-    def _show_plan(self, plan: Plan) -> None:
+    def _show_plan(self, plan: Plan, agents: list[Row]) -> None:
         """What would run now."""
         about: list[Row] = []
         if plan.doc:
             about += [((visible(line), ""),) for line in plan.doc.strip().split("\n")[:8]]
             about.append(())
-        about += plan_rows(form.planned(plan, self._values))
+        about += plan_rows(form.planned(plan, self._values)) + agents
         self.query_one("#about", Rows).show(about)
 
     def _say(self, text: str, role: str) -> None:
         sign = "✗ " if role == "bad" else ""
         self.query_one("#problem", Rows).show([((f" {sign}{visible(text)}", role),)])
 
-    @on(Input.Changed)
+    @on(Fields.Changed)
     def changed(self) -> None:
         """Check while it is typed."""
         self._check()
 
-    @on(Input.Submitted)
+    @on(Fields.Submitted)
     def submitted(self) -> None:
         """Enter launches."""
         self.action_launch()
@@ -213,7 +201,10 @@ class LaunchScreen(Screen[None]):
 
     def action_queue(self) -> None:
         """Let the queue's server start the run when its turn comes, once for a press."""
-        self._begin(self._add_to_queue)
+        if is_listening(self._values):
+            self._say("The queue waits for no agents: empty Listen, or launch it now.", "bad")
+        else:
+            self._begin(self._add_to_queue)
 
     def _begin(self, what: Callable[[LaunchRequest], Awaitable[None]]) -> None:
         if self._plan is None or self._busy or not self._check():
@@ -265,21 +256,38 @@ class LaunchScreen(Screen[None]):
         await self.app.push_screen(QueueScreen(select=entry.id))
 
     async def _launch(self, request: LaunchRequest) -> None:
-        from chaperon_tui.screens.live import LiveScreen
-
         self._busy = "launching"
         self._say("Starting the engine and its workers …", "")
         self.query_one("#launch", Button).disabled = True
         try:
-            client = await self.chaperon.engine.launch(request)
-        except (ChaperonError, OSError) as error:
-            self._say(in_words(error), "bad")
-            return
+            problem = await self._start(request)
         finally:
             self._busy = ""
             self.query_one("#launch", Button).disabled = False
-        self._say("Enter or F5 launches.", "dim")
+        if problem:
+            self._say(problem, "bad")
+        else:
+            self._say("Enter or F5 launches.", "dim")
+
+    async def _start(self, request: LaunchRequest) -> str:
+        """Show the run from its load on; why there is none."""
+        from chaperon_tui.screens.live import LiveScreen
+
+        if request.listen:
+            from chaperon_tui.screens.gathering import GatheringScreen, Launched, launch_of
+
+            awaited = launch_of(self.chaperon.engine, request)
+            launched: Launched = await self.app.push_screen_wait(GatheringScreen(awaited))
+            if launched.client is None:
+                return launched.problem
+            client = launched.client
+        else:
+            try:
+                client = await self.chaperon.engine.launch(request)
+            except (ChaperonError, OSError) as error:
+                return in_words(error)
         await self.app.push_screen(LiveScreen(client, request))
+        return ""
 
 
 async def _is_near(host: str) -> bool:

@@ -23,7 +23,9 @@ from chaperon_engine import ChaperonError, QueueEntry, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.state.errors import in_words
+from chaperon_tui.state.hosts import host_of
 from chaperon_tui.state.queue import (
+    attach_there_row,
     count_words,
     entry_rows,
     place_of,
@@ -65,8 +67,10 @@ class QueueScreen(Screen[None]):
                 tooltip="Leave the queue; it goes on by itself"),
     ]  # fmt: skip
 
-    def __init__(self, *, select: str = ""):
+    def __init__(self, url: str | None = None, *, select: str = ""):
         super().__init__()
+        self._url = url
+        """Of a server on another machine; None: this user's own."""
         self._select = select
         """Id of the entry to put the cursor on when it is listed."""
         self._entries: list[QueueEntry] = []
@@ -100,8 +104,9 @@ class QueueScreen(Screen[None]):
         return self._entries[cursor] if cursor < len(self._entries) else None
 
     def compose(self) -> ComposeResult:
-        yield Rows([((" Queue", "key"), ("  one load test runs at a time · Enter opens", "dim"))],
-                   id="head")  # fmt: skip
+        whose = "" if self._url is None else f"of {visible(host_of(self._url), 60)} · "
+        words = f"  {whose}one load test runs at a time · Enter opens"
+        yield Rows([((" Queue", "key"), (words, "dim"))], id="head")
         yield self._problem
         self._panel.border_title = Content("Load tests")
         yield self._panel
@@ -126,7 +131,7 @@ class QueueScreen(Screen[None]):
         while True:
             problem = "The queue's server has closed the connection."
             try:
-                async with await self.chaperon.engine.QueueClient.connect() as queue:
+                async with await self.chaperon.engine.QueueClient.connect(self._url) as queue:
                     await self._watch(queue)
             except (ChaperonError, OSError) as error:
                 problem = in_words(error)
@@ -216,6 +221,9 @@ class QueueScreen(Screen[None]):
             is_possible = self._queue is not None and entry is not None and entry.position > 0
         elif action == "retry":
             return self._queue is None
+        elif action == "add":
+            # A server elsewhere runs only what lies in folders of its own.
+            return self._url is None
         return True if is_possible else None
 
     def action_retry(self) -> None:
@@ -236,24 +244,33 @@ class QueueScreen(Screen[None]):
         entry = self.chosen
         if entry is None:
             return
-        if entry.state == "running" and entry.run_id:
+        if entry.state == "running" and entry.run_id and self._url is None:
             self.chaperon.attach_to(entry.run_id)
         elif entry.has_ended and entry.run_id:
             await self._open_report(entry.run_id)
         else:
             from chaperon_tui.screens.lines import LinesScreen
 
-            await self.app.push_screen(LinesScreen("In the queue", entry_rows(entry)))
+            rows = entry_rows(entry)
+            if entry.state == "running" and self._url is not None:
+                rows += [(), attach_there_row(self._url, entry.run_id)]
+            await self.app.push_screen(LinesScreen("In the queue", rows))
 
     async def _open_report(self, run: str) -> None:
         from chaperon_tui.screens.report import ReportScreen
 
         try:
-            report = await asyncio.to_thread(self.chaperon.engine.load_report, run)
+            if self._url is None:
+                report = await asyncio.to_thread(self.chaperon.engine.load_report, run)
+            elif self._queue is not None:
+                report = await self._queue.report(run)
+            else:
+                return
         except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
             return
-        await self.app.push_screen(ReportScreen(report, request=None, written={}))
+        where = "" if self._url is None else host_of(self._url)
+        await self.app.push_screen(ReportScreen(report, request=None, written={}, where=where))
 
     async def _tell(self, what: Callable[[QueueHandle], Awaitable[object]]) -> None:
         """Ask the server for something; a refusal is said in one sentence."""

@@ -16,6 +16,7 @@ from textual.widgets import Footer
 from chaperon_engine import ChaperonError, LaunchRequest, Report, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state import charts
+from chaperon_tui.state.elsewhere import elsewhere_row
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.history import History, message_step, request_step
 from chaperon_tui.state.reports import (
@@ -63,12 +64,15 @@ class ReportScreen(Screen[None]):
         *,
         request: LaunchRequest | None,
         written: Mapping[str, str],
+        where: str = "",
     ):
         super().__init__()
         self.report = report
         self.request = request
         self.written = dict(written)
         """Format to the path that was written."""
+        self.where = where
+        """`HOST:PORT` of the engine when the run was on another machine: its files are there."""
         self.all_series = False
         is_of_messages = shows_messages(report)
         self._subject = charts.MESSAGES if is_of_messages else charts.REQUESTS
@@ -83,7 +87,7 @@ class ReportScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Rows(summary_rows(self.report), wrap=True, id="summary")
-        yield Rows(id="written")
+        yield Rows(wrap=True, hanging=1, id="written")
         yield Board(
             [
                 Panel("Series", TableView(metrics_table(self.report), id="metrics"), id="series"),
@@ -125,9 +129,11 @@ class ReportScreen(Screen[None]):
 
     def _show_written(self) -> None:
         rows: list[Row] = [
-            (("✓ Written: ", "good"), (f"{visible(name, 20)} ", "dim"), (visible(path), "value"))
+            (("✓ Written: ", "good"), (f"{visible(name, 100)} ", "dim"), (visible(path), "value"))
             for name, path in self.written.items()
         ]
+        if self.where:
+            rows.insert(0, elsewhere_row(self.report.run.id, self.where))
         self.query_one("#written", Rows).show(rows)
         self.query_one("#written").display = bool(rows)
 
@@ -142,6 +148,9 @@ class ReportScreen(Screen[None]):
     @work(group="window", exclusive=True)
     async def _ask_window(self, start_s: int, end_s: int) -> None:
         figures = self.query_one("#window-figures", Rows)
+        if self.where:
+            figures.show([_NO_JOURNAL])
+            return
         try:
             summary = await asyncio.to_thread(
                 self.chaperon.engine.load_window, self.report.run.id, start_s, end_s
@@ -221,7 +230,7 @@ class ReportScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Start again needs a file, zoom several panels."""
         if action == "again":
-            return self.request is not None or bool(self.report.run.file)
+            return not self.where and (self.request is not None or bool(self.report.run.file))
         if action == "zoom":
             return has_room(self)
         return True
@@ -235,4 +244,5 @@ class ReportScreen(Screen[None]):
             self.app.pop_screen()
 
 
+_NO_JOURNAL: Row = (("The journal, of which windows are made, lies on the run's own host.", "dim"),)
 _HINT: Row = (("← → mark a window and move it, < > make it shorter or longer", "dim"),)

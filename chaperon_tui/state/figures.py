@@ -189,7 +189,8 @@ def progress(store: RunStore) -> Progress:
     title = visible(store.plan.load_test, 40)
     snapshot = store.snapshot
     if store.lost:
-        return Progress(title, "engine lost", "", None, is_over=True)
+        lost = "connection lost" if store.where else "engine lost"
+        return Progress(title, lost, "", None, is_over=True)
     if snapshot is None:
         return Progress(title, "connecting", "", None)
     state = _STATES.get(snapshot.state, visible(snapshot.state, 16))
@@ -242,6 +243,9 @@ def health_line(store: RunStore) -> HealthLine:
     snapshot = store.snapshot
     if store.lost:
         return HealthLine("saturated", f"■ {visible(store.lost)}", "")
+    if store.outage:
+        # The figures below are those of the last snapshot.
+        return HealthLine("degraded", f"▲ No connection: {visible(store.outage)}", "")
     if snapshot is None:
         return HealthLine("good", "○ Waiting for the engine", "")
     health = snapshot.health
@@ -272,12 +276,14 @@ def load_words(snapshot: Snapshot) -> str:
         return ""
     cpu = max(worker.cpu for worker in snapshot.workers)
     lag = max(worker.lag_p99_us for worker in snapshot.workers)
-    lost = sum(worker.state in ("lost", "hung") for worker in snapshot.workers)
-    count = len(snapshot.workers)
+    count = sum(worker.cores for worker in snapshot.workers)
     text = f"CPU {cpu:.0%} · lag {show_us(lag)} · {count} worker{'s' if count > 1 else ''}".replace(
         "%", " %"
     )
-    return f"{text}, {lost} lost" if lost else text
+    for word, states in (("lost", ("lost", "hung")), ("away", ("away",))):
+        gone = sum(worker.cores for worker in snapshot.workers if worker.state in states)
+        text += f", {gone} {word}" if gone else ""
+    return text
 
 
 def traffic_words(totals: Totals) -> str:

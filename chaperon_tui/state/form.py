@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import msgspec
 
 from chaperon_engine import (
+    MAX_WORKERS,
     ExportFormat,
     LaunchRequest,
     Plan,
+    UserError,
     count,
     seconds,
     show_duration,
     visible,
 )
+from chaperon_tui.state import agents
 from chaperon_tui.state.exports import launch_hint
 
 TARGET_URL = "http://127.0.0.1:7070"
@@ -34,6 +37,10 @@ class Field:
     value: str = ""
     placeholder: str = ""
     section: str = ""
+    choices: tuple[str, ...] = ()
+    """Its value is one of these; empty: any text."""
+    needs: str = ""
+    """Key of the field that must be filled in for this one to be asked for."""
 
 
 def led_to(plan: Plan, target: str) -> Plan:
@@ -88,8 +95,8 @@ def fields(
     """The fields for a plan, with remembered values in them.
 
     Keys: `url.SERVICE`, `sessions.POPULATION`, `duration`, `warmup`, `workers`, `tag`, `set.N` for
-    config values, `out.FORMAT` for exports. `target` is where the bundled target of a
-    demo listens: services at its usual address are led there.
+    config values, `out.FORMAT` for exports, those of `state.agents`. `target` is where the bundled
+    target of a demo listens: services at its usual address are led there.
     """
     urls = {service.name: service.base_url for service in led_to(plan, target).services}
     led = {f"url.{name}" for name, url in urls.items() if target and url == target}
@@ -109,7 +116,7 @@ def fields(
         Field("duration", "Duration", "" if shared is None else _plain(shared),
               hint or "30s or 1m30s", "Run"),
         Field("warmup", "Warm-up", _plain(plan.warmup_s) if plan.warmup_s else "", "none", "Run"),
-        Field("workers", "Workers", "", "one a core", "Run"),
+        Field("workers", "Workers", "", "one a core; 0 when agents make the load", "Run"),
         Field("tag", "Tag", "", "a word in the names of exports", "Run"),
     ]  # fmt: skip
     rows = max(OVERRIDE_ROWS, 1 + sum(key.startswith("set.") for key in remembered))
@@ -121,12 +128,27 @@ def fields(
         Field(f"out.{each.name}", _title(each.name), "", launch_hint(each), "Exports")
         for each in formats
     )  # fmt: skip
-    return [
-        Field(each.key, visible(each.label, 40),
-              each.value if each.key in led else remembered.get(each.key, each.value),
-              each.placeholder, each.section)
-        for each in result
+    section = "Other machines"
+    result += [
+        Field(agents.LISTEN, "Listen", "", "HOST:PORT for agents; empty: nothing listens", section),
+        Field("expect", "Agents", "", "how many the start waits for", section),
+        Field("start_timeout", "Start within", "", _plain(agents.DEFAULT_TIMEOUT_S),
+              section),
+        Field("fewer_ok", "Also with fewer", agents.NO, section=section,
+              choices=(agents.NO, agents.YES)),
+        Field("on_loss", "If one is lost", agents.ON_LOSS[0], section=section,
+              choices=agents.ON_LOSS),
     ]  # fmt: skip
+    return [_as_shown(each, {} if each.key in led else remembered) for each in result]
+
+
+def _as_shown(field: Field, remembered: Mapping[str, str]) -> Field:
+    """The field with its remembered value, if there is one that it can have."""
+    value = remembered.get(field.key, field.value)
+    if field.choices and value not in field.choices:
+        value = field.value
+    needs = agents.LISTEN if field.key in agents.KEYS[1:] else ""
+    return replace(field, label=visible(field.label, 40), value=value, needs=needs)
 
 
 def _title(name: str) -> str:
@@ -146,12 +168,14 @@ def problem(key: str, value: str) -> str:
     try:
         if kind == "url":
             return _url_problem(text)
+        if kind in agents.KEYS:
+            return agents.agent_problem(kind, text)
         if not text:
             return "Say how many sessions, such as 50." if kind == "sessions" else ""
         if kind == "sessions" and count(text, "sessions") < 1:
             return "At least one session is needed."
-        if kind == "workers" and count(text, "workers") < 1:
-            return "At least one worker is needed; leave it empty for one a core."
+        if kind == "workers" and count(text, "workers") > MAX_WORKERS:
+            return f"At most {MAX_WORKERS} workers; leave it empty for one a core."
         if kind == "duration" and seconds(text) <= 0:
             return "The duration must be above zero."
         if kind == "warmup":
@@ -162,10 +186,14 @@ def problem(key: str, value: str) -> str:
             name, sign, _ = text.partition("=")
             if not sign or not name.strip():
                 return "Write a setting and its value, such as services.shop.timeout=5s."
-    except ValueError as error:
+    except (ValueError, UserError) as error:
         shown = visible(error)
         return f"{shown[0].upper()}{shown[1:]}."
     return ""
+
+
+def _is_zero(text: str) -> bool:
+    return bool(text.strip()) and count(text.strip()) == 0
 
 
 def _url_problem(text: str) -> str:
@@ -190,8 +218,14 @@ def _url_problem(text: str) -> str:
 
 
 def problems(values: Mapping[str, str]) -> dict[str, str]:
-    """All fields with something wrong."""
-    found = {key: problem(key, value) for key, value in values.items()}
+    """All fields with something wrong, of those that are asked for."""
+    is_listening = agents.is_listening(values)
+    skipped = () if is_listening else agents.KEYS
+    found = {key: problem(key, value) for key, value in values.items() if key not in skipped}
+    if not is_listening and not found.get("workers") and _is_zero(values.get("workers", "")):
+        found["workers"] = (
+            "At least one worker is needed; 0 is for runs that agents load: fill in Listen."
+        )
     if not any(found.get(key) for key in ("duration", "warmup")):
         duration, warmup = values.get("duration", "").strip(), values.get("warmup", "").strip()
         if duration and warmup and seconds(warmup) >= seconds(duration):
@@ -233,6 +267,7 @@ def request(plan: Plan, base: LaunchRequest, values: Mapping[str, str]) -> Launc
         exports={**base.exports, **exports},
         seed=base.seed,
         detach=True,
+        **agents.agent_settings(base, text),
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from chaperon_engine import visible, visible_block
 from chaperon_tui.raster.cells import Row, pad
+from chaperon_tui.state.hosts import host_of
 from chaperon_tui.state.table import Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -93,6 +94,14 @@ def entry_rows(entry: QueueEntry) -> list[Row]:
         ("Run", visible(entry.run_id, 100)),
     )
     return rows + [((pad(name, _NAMES), "dim"), (text, "")) for name, text in facts if text]
+
+
+def attach_there_row(url: str, run_id: str) -> Row:
+    """How to look at a run of a server on another machine."""
+    return (
+        ("It runs on ", "dim"), (visible(host_of(url), 80), "value"), (", where ", "dim"),
+        (f"chaperon-tui attach {visible(run_id, 80)}", "value"), (" shows it.", "dim"),
+    )  # fmt: skip
 
 
 def place_of(entries: Sequence[QueueEntry], id: str) -> int | None:

@@ -14,11 +14,18 @@ LOG_LINES = 2000
 """Log lines that are kept; older ones are in the run's own log."""
 
 
+OWNER, OBSERVER = "owner", "observer"
+
+
 class RunStore:
     """A run as its viewer knows it."""
 
-    def __init__(self, run_id: str, plan: Plan):
+    def __init__(self, run_id: str, plan: Plan, *, role: str = OWNER, where: str = ""):
         self.run_id = run_id
+        self.role = role
+        """`owner` on the engine's host; elsewhere `operator` or `observer`, as the token says."""
+        self.where = where
+        """`HOST:PORT` of the engine on another machine; empty: it runs here."""
         self.plan = plan
         self.snapshot: Snapshot | None = None
         """The newest one."""
@@ -34,6 +41,8 @@ class RunStore:
         """Why the engine is gone, one sentence; empty while it is there."""
         self.is_stopping = False
         """A stop was asked for here."""
+        self.outage = ""
+        """Since when and why the engine cannot be reached, while it is looked for; else empty."""
 
     def fold(self, snapshot: Snapshot) -> bool:
         """Take in a snapshot; True if it brought new seconds, so that charts have to be drawn."""
@@ -46,6 +55,11 @@ class RunStore:
             )  # fmt: skip
         self.message_history.extend(snapshot.intervals)
         return self.history.extend(snapshot.intervals)
+
+    @property
+    def may_steer(self) -> bool:
+        """Stop, abort and drain are this viewer's to ask for."""
+        return self.role != OBSERVER
 
     @property
     def shows_messages(self) -> bool:

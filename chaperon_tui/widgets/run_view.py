@@ -15,6 +15,7 @@ from textual.message import Message
 
 from chaperon_engine import SeriesRow, Snapshot, View, show_count
 from chaperon_tui.state import charts
+from chaperon_tui.state.elsewhere import role_words
 from chaperon_tui.state.figures import EMPTY_TILES, Progress, Tile, health_line, progress, tiles
 from chaperon_tui.state.series import SeriesChoice, filter_words
 from chaperon_tui.state.store import RunStore
@@ -61,7 +62,7 @@ class RunView(Container):
         """The view of the last message."""
 
     def compose(self) -> ComposeResult:
-        yield StateLine(self._state, id="state")
+        yield StateLine(self.state, id="state")
         yield HealthBar(lambda: health_line(self.store), id="health")
         yield Tiles(self._tiles, id="tiles")
         yield Board(
@@ -174,8 +175,9 @@ class RunView(Container):
 
     # What is drawn
 
-    def _state(self) -> tuple[Progress, str]:
-        words = self.series.period
+    def state(self) -> tuple[Progress, str]:
+        """Where the run stands, and what kind of figures are shown to whom."""
+        words = " · ".join(filter(None, (role_words(self.store), self.series.period)))
         if self.store.plan.metrics:
             words = f"filtered · {words}"
         return progress(self.store), f"PAUSED · {words}" if self.is_held else words
@@ -226,7 +228,7 @@ class RunView(Container):
         notes = {
             "series": filter_words(self.store.plan.metrics) + self.series.note(snapshot),
             "errors": f"{show_count(errors)}" if errors else "none",
-            "workers": str(len(snapshot.workers)),
+            "workers": f"{len(snapshot.workers)} · w shows all",
             "log": show_count(self.store.log_count),
         }
         for name, note in notes.items():

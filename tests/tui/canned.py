@@ -57,6 +57,7 @@ class Words:
     doc: str = "One customer who signs in and buys."
     run_id: str = "20261121-210000-CheckoutTest-a1b2"
     path: str = "results/2026-11-21/CheckoutTest/demo.json"
+    host: str = "worker-7.a-very-long-name.of-a-region.internal.example.com"
 
 
 PLAIN = Words()

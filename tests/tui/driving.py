@@ -18,7 +18,7 @@ from textual.widgets import Input
 from chaperon_engine import LaunchRequest
 from chaperon_tui.app import ChaperonApp, Start
 from chaperon_tui.widgets.table_view import TableView
-from tests.tui import canned
+from tests.tui import canned, canned_members
 from tests.tui.canned import PLAIN, Words
 from tests.tui.fakes import FakeEngine, FakeRun
 
@@ -84,6 +84,10 @@ class Driver:
         except TimeoutError:
             raise AssertionError(f"{text!r} is not in:\n{self.text()}") from None
 
+    async def until_said(self, text: str) -> None:
+        """Wait until a message in the corner holds it; tests do not show them on the screen."""
+        await self.until(lambda: any(text in each.message for each in self.app._notifications))
+
     def picture(self) -> str:
         """The screen as SVG without what differs between two equal screens."""
         for field in self.app.screen.query(Input):
@@ -128,6 +132,42 @@ class Driver:
         words = self.engine.words
         self.run.send(canned.snapshot(words, view=self.run.views[-1], **snapshot))
         await self.pilot.pause()
+        await self.pilot.pause()
+
+    async def open_members(self, *, role: str = "owner", where: str = "") -> None:
+        """The workers' screen of a run over several machines."""
+        if not self.engine.runs:
+            self.run = FakeRun(self.engine.words)
+            self.engine.runs.append(self.run)
+        self.run.role, self.run.where = role, where
+        await self.open_live()
+        await self.send_members(role=role)
+        await self.press("w")
+        await self.until_screen("WorkersScreen")
+
+    async def send_members(self, **fields: Any) -> None:
+        """A snapshot of a run over several machines."""
+        view = self.run.views[-1]
+        self.run.send(canned_members.snapshot(self.engine.words, view=view, **fields))
+        await self.pilot.pause()
+
+    async def open_gathering(self) -> None:
+        """A launch from the form that waits for agents."""
+        await self.open_form()
+        self.field("listen").value = "192.0.2.10:7700"
+        await self.pilot.pause()
+        self.field("expect").value = "3"
+        await self.press("f5")
+        await self.until_screen("GatheringScreen")
+        await self.until(lambda: self.engine.is_gathering)
+
+    def field(self, name: str) -> Input:
+        """A text field of the form."""
+        return next(each for each in self.app.screen.query(Input) if each.name == name)
+
+    async def gather(self, *attached: str, **fields: Any) -> None:
+        """Who has attached to the launch by now."""
+        self.engine.gatherings.put_nowait(canned_members.gathering(*attached, **fields))
         await self.pilot.pause()
 
     async def open_report(self) -> None:

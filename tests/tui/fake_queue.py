@@ -8,8 +8,8 @@ from typing import Self
 
 import msgspec
 
-from chaperon_engine import LaunchRequest, QueueEntry, QueueUnavailable, UserError
-from tests.tui.canned import PLAIN, Words
+from chaperon_engine import LaunchRequest, QueueEntry, QueueUnavailable, Report, UserError
+from tests.tui.canned import PLAIN, Words, report
 
 HOW = "no queue is being served: `chaperon serve` starts one (it wants a token: `export X=Y`)"
 
@@ -52,10 +52,12 @@ class FakeQueueServer:
         self.asked: list[tuple[object, ...]] = []
         self.added: list[LaunchRequest] = []
         self.attempts = 0
+        self.urls: list[str | None] = []
         self.connections: list[FakeQueue] = []
 
-    async def connect(self) -> FakeQueue:
+    async def connect(self, url: str | None = None) -> FakeQueue:
         self.attempts += 1
+        self.urls.append(url)
         if not self.is_there:
             raise QueueUnavailable(HOW)
         self.connections.append(FakeQueue(self))
@@ -125,6 +127,7 @@ class FakeQueue:
         self._server = server
         self.lists: asyncio.Queue[list[QueueEntry] | None] = asyncio.Queue()
         self.is_closed = False
+        self.reports: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -162,3 +165,7 @@ class FakeQueue:
     async def move(self, id: str, position: int) -> QueueEntry:
         self._server.ask("move", id, position)
         return self._server.place(id, position)
+
+    async def report(self, run_id: str) -> Report:
+        self.reports.append(run_id)
+        return report()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaperon_engine import (
+    Authority,
     EngineError,
     Entry,
     ExportFormat,
     ExportOption,
+    Gathering,
     LaunchRequest,
     Plan,
     Report,
     RunSummary,
     SeriesDetail,
     Snapshot,
+    Token,
     Totals,
     TrialCheck,
     TrialException,
@@ -38,6 +41,8 @@ from tests.tui.fake_queue import FakeQueueServer
 if TYPE_CHECKING:
     from chaperon_engine import TrialEvent
 
+OnGathering = Callable[[Gathering], None]
+
 
 class FakeRun:
     """A run whose snapshots the test sends."""
@@ -45,11 +50,13 @@ class FakeRun:
     def __init__(self, words: Words = PLAIN):
         self.words = words
         self.run_id = words.run_id
-        self.directory = Path("/runs/1")
         self.plan = canned.plan(words)
         self.views: list[View] = []
         self.asked: list[str] = []
         self.is_closed = False
+        self.role, self.where = "owner", ""
+        self.outage: object | None = None
+        self.on_refused: Callable[[str], None] | None = None
         self.is_gone = False
         """The engine has left after its run."""
         self.detail: SeriesDetail | None = None
@@ -83,6 +90,9 @@ class FakeRun:
     async def abort(self) -> None:
         self.asked.append("abort")
 
+    async def drain(self, member: int) -> None:
+        self.asked.append(f"drain {member}")
+
     async def series(self, id: int) -> SeriesDetail | None:
         self.details_asked += 1
         if self.is_gone:
@@ -101,6 +111,11 @@ class FakeEngine:
         self.runs = list(runs)
         self.requests: list[LaunchRequest] = []
         self.refusal = ""
+        self.gatherings: asyncio.Queue[Gathering | str | None] = asyncio.Queue()
+        """What a launch that waits for agents is told; None: the load begins."""
+        self.is_gathering = False
+        self.attached: list[tuple[str, int, str, str, str | None]] = []
+        """To runs on other machines."""
         self.removed: list[str] = []
         self.windows: list[tuple[int, int]] = []
         self.written: list[tuple[str, str | None]] = []
@@ -114,16 +129,48 @@ class FakeEngine:
     async def describe(self, request: LaunchRequest, *, timeout_s: float = 15) -> Plan:
         return canned.plan(self.words)
 
-    async def launch(self, request: LaunchRequest) -> FakeRun:
+    async def launch(
+        self, request: LaunchRequest, *, on_gathering: OnGathering | None = None
+    ) -> FakeRun:
         if self.refusal:
             raise UserError(self.refusal)
         self.requests.append(request)
+        if request.listen:
+            await self._gather(on_gathering)
         return self.runs.pop(0)
 
-    async def attach(self, run: str | None = None) -> FakeRun:
+    async def attach(
+        self, run: str | None = None, *, on_gathering: OnGathering | None = None
+    ) -> FakeRun:
         if not self.runs:
             raise UserError("no run is running")
         return self.runs.pop(0)
+
+    async def attach_remote(
+        self, host: str, port: int, *, run_id: str, token: Token, pin: str | None = None,
+        authority: Authority | None = None, on_gathering: OnGathering | None = None,
+    ) -> FakeRun:  # fmt: skip
+        self.attached.append((host, port, run_id, token.role, pin))
+        if self.refusal:
+            raise UserError(self.refusal)
+        run = self.runs.pop(0)
+        run.role, run.where = token.role, f"{host}:{port}"
+        return run
+
+    async def _gather(self, on_gathering: OnGathering | None) -> None:
+        """Say what the test puts into `gatherings` until it is None, or a refusal."""
+        self.is_gathering = True
+        try:
+            while (said := await self.gatherings.get()) is not None:
+                if isinstance(said, str):
+                    raise UserError(said)
+                assert on_gathering is not None
+                on_gathering(said)
+        finally:
+            self.is_gathering = False
+
+    def final_report(self, last: Snapshot) -> Report:
+        return canned.report(self.words)
 
     def list_runs(self) -> list[RunSummary]:
         return [

@@ -49,7 +49,7 @@ def check(driver: Driver, where: str) -> None:
 async def test_no_screen_is_broken_by_foreign_text(name: str, tmp_path) -> None:
     text, size = CORPUS[name]
     words = Words(load_test=text, url=f"/{text}", name=text, reason=text, log=text, error=text,
-                  message=text, doc=text, run_id=text, path=text)  # fmt: skip
+                  message=text, doc=text, run_id=text, path=text, host=text)  # fmt: skip
     async with driving(tmp_path, SIZES[size], words) as driver:
         await driver.until_text("◆")
         await driver.until(lambda: "Reading" not in driver.text())
@@ -123,3 +123,22 @@ async def test_no_screen_is_broken_by_foreign_text(name: str, tmp_path) -> None:
         await driver.app.push_screen(RunsScreen())
         await driver.until_text("running")
         check(driver, "runs")
+
+
+@pytest.mark.parametrize("name", CORPUS)
+async def test_no_screen_of_several_machines_is_broken_by_foreign_text(name: str, tmp_path) -> None:
+    text, size = CORPUS[name]
+    words = Words(load_test=text, reason=text, name=text, host=text)
+    async with driving(tmp_path, SIZES[size], words) as driver:
+        await driver.open_members()
+        check(driver, "members")
+        for _ in range(6):
+            await driver.press("down")
+        check(driver, "member in full")
+        await driver.press("l")
+        await driver.until_screen("JoinScreen")
+        check(driver, "join lines")
+        await driver.open_gathering()
+        await driver.gather(text, text)
+        await driver.until_text("✓")
+        check(driver, "gathering")

@@ -6,13 +6,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from tests.tui.driving import SIZES, Driver, driving
 
 PICTURES = Path(__file__).parent / "pictures"
+
+
+@contextmanager
+def clock_stopped() -> Iterator[None]:
+    """Time that is left does not become less."""
+    with patch("chaperon_tui.screens.gathering.monotonic", return_value=1000.0):
+        yield
 
 
 class Album:
@@ -105,4 +115,66 @@ async def test_live_and_report_look_as_they_did(size: str, tmp_path: Path) -> No
         await driver.press("e")
         await driver.until_screen("ExportScreen")
         await album.take("export", "80x24")
+    assert album.different == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_launch_that_gathers_agents_looks_as_it_did(size: str, tmp_path: Path) -> None:
+    async with driving(tmp_path, SIZES[size]) as driver:
+        album = Album(driver, size, tmp_path)
+        driver.engine.runs.insert(0, driver.run)
+        await driver.open_gathering()
+        await driver.press("escape")
+        await driver.until_screen("ConfirmScreen")
+        await driver.press("c")
+        await driver.until_text("Not launched")
+        await driver.until_screen("LaunchScreen")
+        driver.field("expect").focus()
+        await driver.pilot.pause()
+        await album.take("launch_agents")
+        await driver.press("f5")
+        await driver.until_screen("GatheringScreen")
+        with clock_stopped():
+            await driver.gather("load-2", "east")
+            await driver.until_text("Waiting for 1 of 3 agents · 1m left")
+            await album.take("gathering")
+    assert album.different == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_workers_and_join_lines_look_as_they_did(size: str, tmp_path: Path) -> None:
+    async with driving(tmp_path, SIZES[size]) as driver:
+        album = Album(driver, size, tmp_path)
+        await driver.open_members()
+        await driver.until_text("this host")
+        await album.take("members")
+        await driver.press("down", "down", "down", "down", "down")
+        await driver.until_text("drained by ann@desk")
+        await album.take("members_drained", "80x24", "160x50")
+        await driver.press("up", "up", "up", "d")
+        await driver.until_screen("ConfirmScreen")
+        await album.take("drain", "80x24")
+        await driver.press("c", "l")
+        await driver.until_screen("JoinScreen")
+        await album.take("join", "80x24", "160x50")
+    assert album.different == []
+
+
+@pytest.mark.parametrize("size", ["80x24"])
+async def test_a_run_elsewhere_looks_as_it_did(size: str, tmp_path: Path) -> None:
+    async with driving(tmp_path, SIZES[size]) as driver:
+        album = Album(driver, size, tmp_path)
+        await driver.open_members(role="observer", where="192.0.2.10:7700")
+        await driver.until_text("observer")
+        await album.take("members_observer")
+        await driver.press("escape")
+        driver.run.outage = "reconnecting since 21:00:42: the connection was reset"
+        await driver.until_text("RECONNECTING")
+        await album.take("live_reconnecting")
+        driver.run.outage = None
+        await driver.until(lambda: "RECONNECTING" not in driver.text())
+        await driver.send(state="finished", elapsed_s=60.0)
+        await driver.until_screen("ReportScreen")
+        await driver.until_text("POST /login")
+        await album.take("report_elsewhere")
     assert album.different == []

@@ -468,7 +468,7 @@ def test_the_host_of_a_url(url, host):
         ("warmup", "5s", ""),
         ("warmup", "-1s", "duration"),
         ("workers", "2", ""),
-        ("workers", "0", "At least one"),
+        ("workers", "257", "At most 256"),
         ("tag", "nightly-1", ""),
         ("tag", "a/b", "letters"),
         ("set.0", "", ""),
