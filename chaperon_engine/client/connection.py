@@ -20,6 +20,8 @@ from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 from chaperon_engine.protocol.codec import ProtocolError, encode, from_engine_decoder
 from chaperon_engine.protocol.messages import (
+    MAX_NAME,
+    MAX_REASON,
     PROTOCOL_VERSION,
     AbortRun,
     FromEngine,
@@ -28,6 +30,7 @@ from chaperon_engine.protocol.messages import (
     GetWindow,
     Hello,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -163,6 +166,11 @@ class RunClient:
     async def abort(self) -> None:
         """Cancel what is in flight; there is still a report."""
         await self._send(AbortRun())
+
+    async def node_died(self, name: str, reason: str) -> None:
+        """Say that the host of an agent is gone, as whoever placed it there knows. A hint: an
+        agent that is still heard goes on."""
+        await self._send(NodeDied(name=name[:MAX_NAME], reason=reason[:MAX_REASON]))
 
     async def series(self, id: int) -> SeriesDetail | None:
         """One series in full; None when there is no such series."""

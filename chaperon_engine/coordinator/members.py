@@ -68,6 +68,9 @@ class Agent:
     heard_at: float = 0.0
     away_since: float | None = None
     """When it was last heard, while it is away."""
+    hinted_at: float | None = None
+    """When its host was said to be gone, unless it was heard well after that."""
+    hint: str = ""
     round_trip_s: float | None = None
     """The shortest so far."""
     offset_ns: int = 0
@@ -364,12 +367,33 @@ class Roster:
                 agent.heard_at += blind_s
             if agent.link is not None and now - agent.pinged_at >= ping_every_s:
                 actions += self._ping(agent, now)
-            if agent.state == "running" and now - agent.heard_at > limit:
+            patience = self._patience(agent, limit)
+            if agent.state == "running" and now - agent.heard_at > patience:
                 agent.state, agent.away_since = "away", agent.heard_at
-                agent.note = f"nothing was heard of it for {show_duration(limit)}"
+                agent.note = f"nothing was heard of it for {show_duration(patience)}"
+                if agent.hinted_at is not None:
+                    agent.note += f", and {agent.hint}"
                 actions += self.drop(agent, "")
                 lost.append(agent)
         return lost, actions
+
+    def hint(self, name: str, reason: str, now: float) -> list[Action]:
+        """Somebody says that the host of this agent is gone. Who is heard is not gone."""
+        for agent in self.agents:
+            if agent.hello.name == name and agent.state == "running":
+                agent.hinted_at, agent.hint = now, visible(reason)
+                return [Say("warning", f"agent {agent.name} is said to be gone: {agent.hint}")]
+        return []
+
+    def _patience(self, agent: Agent, limit_s: float) -> float:
+        """How long an agent may be silent."""
+        if agent.hinted_at is None:
+            return limit_s
+        hinted_s = min(self._limits.hinted_s, limit_s)
+        if agent.heard_at > agent.hinted_at + hinted_s:
+            agent.hinted_at = None
+            return limit_s
+        return hinted_s
 
     def _ping(self, agent: Agent, now: float) -> list[Action]:
         assert agent.link is not None

@@ -32,6 +32,7 @@ from chaperon_engine.coordinator.events import (
     FromWorkerEvent,
     HandOut,
     HangLocated,
+    HostGone,
     KillWorker,
     Limits,
     LocateHang,
@@ -461,3 +462,7 @@ class Coordinator:
     def abort(self, by: str) -> None:
         """See `server.RunView`."""
         self.handle(AbortAsked(by))
+
+    def node_died(self, name: str, reason: str) -> None:
+        """See `server.RunView`."""
+        self.handle(HostGone(name, reason))

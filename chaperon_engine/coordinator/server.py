@@ -28,6 +28,7 @@ from chaperon_engine.protocol.messages import (
     GetWindow,
     Hello,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -70,6 +71,8 @@ class RunView(Protocol):
     def stop(self, by: str) -> None: ...
 
     def abort(self, by: str) -> None: ...
+
+    def node_died(self, name: str, reason: str) -> None: ...
 
 
 class ClientServer:
@@ -185,6 +188,8 @@ class ClientServer:
                 self._run.stop("client")
             case AbortRun():
                 self._run.abort("client")
+            case NodeDied(name=name, reason=reason):
+                self._run.node_died(name, reason)
             case GetSeries(request=request, series=series):
                 client.send(SeriesReply(request=request, detail=self._run.series_detail(series)))
             case GetWindow(request=request, start_s=start, end_s=end):

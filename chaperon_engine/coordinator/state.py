@@ -39,6 +39,7 @@ from chaperon_engine.coordinator.events import (
     FrameRefused,
     FromWorkerEvent,
     HangLocated,
+    HostGone,
     Limits,
     NoteSteering,
     RefuseRun,
@@ -130,6 +131,8 @@ class RunState(Attendance):
                 actions = self._agent_said(link, message, address, now)
             case AgentGone(link):
                 actions = self._agent_gone(link, now)
+            case HostGone(name, reason):
+                actions = self.roster.hint(name, reason, now)
             case FrameRefused(member, problem):
                 actions = self._distrust(member, problem)
         actions = actions + self._release_if_idle() + self._finish_if_over(now)

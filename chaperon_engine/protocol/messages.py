@@ -7,6 +7,8 @@ engine <-> client        over the unix socket in the run directory
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from chaperon_engine.definition.scheduled import ScheduledOutcome, ScheduledScenario
@@ -16,6 +18,10 @@ from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, Windo
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 """Longer frames are a protocol error on any conversation."""
+MAX_NAME = 64
+"""Characters of an agent's name, as `wire` allows them."""
+MAX_REASON = 2_000
+"""Characters of a reason that a client gives."""
 
 
 class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,6 +214,17 @@ class AbortRun(Message, frozen=True, kw_only=True):
     """Cancel what is in flight, still a report."""
 
 
+class NodeDied(Message, frozen=True, kw_only=True):
+    """Whoever placed an agent says that its host or process is gone. A hint: an agent that is
+    still heard goes on, one that is not heard counts as away earlier. Unknown names are ignored.
+    """
+
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+    """Of the agent."""
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
+    """For people."""
+
+
 class GetSeries(Message, frozen=True, kw_only=True):
     """Answered by SeriesReply."""
 
@@ -273,5 +290,5 @@ class Refused(Message, frozen=True, kw_only=True):
     """A person's input is the cause, not the engine."""
 
 
-FromClient = Hello | Subscribe | StopRun | AbortRun | GetSeries | GetWindow
+FromClient = Hello | Subscribe | StopRun | AbortRun | NodeDied | GetSeries | GetWindow
 FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused

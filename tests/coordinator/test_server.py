@@ -33,6 +33,7 @@ from chaperon_engine.protocol.messages import (
     GetWindow,
     Hello,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -82,6 +83,9 @@ class FakeRun:
 
     def abort(self, by: str) -> None:
         self.orders.append(f"abort by {by}")
+
+    def node_died(self, name: str, reason: str) -> None:
+        self.orders.append(f"{name} died: {reason}")
 
 
 class Viewer:
@@ -212,13 +216,14 @@ async def test_orders_and_questions_reach_the_run(house: House) -> None:
         HELLO,
         StopRun(),
         AbortRun(),
+        NodeDied(name="a", reason="no power"),
         GetSeries(request=5, series=1),
         GetWindow(request=6, start_s=0, end_s=1),
     )
     assert await viewer.receive() == WELCOME
     assert await viewer.receive() == SeriesReply(request=5, detail=None)
     assert await viewer.receive() == WindowReply(request=6, summary=None)
-    assert house.run.orders == ["stop by client", "abort by client"]
+    assert house.run.orders == ["stop by client", "abort by client", "a died: no power"]
 
 
 async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_at_most(
