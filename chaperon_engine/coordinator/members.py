@@ -364,7 +364,9 @@ class Roster:
         for agent in self.alive:
             if blind_s > self._limits.blind_after_s:
                 # Who was away itself cannot hold silence against others.
-                agent.heard_at += blind_s
+                agent.heard_at = min(now, agent.heard_at + blind_s)
+                if agent.hinted_at is not None:
+                    agent.hinted_at += blind_s
             if agent.link is not None and now - agent.pinged_at >= ping_every_s:
                 actions += self._ping(agent, now)
             patience = self._patience(agent, limit)

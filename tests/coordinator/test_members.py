@@ -288,6 +288,21 @@ def test_a_hint_does_nothing_to_an_agent_that_is_heard_and_is_forgotten() -> Non
     assert "dask" not in agent.note
 
 
+def test_a_hint_is_not_forgotten_because_the_coordinator_was_away_itself() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.tell(HostGone("a", "gone"))
+    driver.wait(0.5)
+    driver.now += 20.0
+    driver.wait(1.0)
+    agent = driver.run.roster.agents[0]
+    assert agent.state == "running"
+    driver.wait(2.0)
+    assert agent.state == "away"
+    assert "gone" in agent.note
+
+
 def test_a_hinted_agent_that_was_only_cut_off_returns() -> None:
     driver = Driver()
     driver.start()
