@@ -267,6 +267,37 @@ def _options_of_agents(command: argparse.ArgumentParser) -> None:
     agents.add_argument(
         "--tls-ca", metavar="FILE", help="who attaches must show a certificate signed by this one"
     )
+    _options_of_fleet(command)
+
+
+def _options_of_fleet(command: argparse.ArgumentParser) -> None:
+    fleet = command.add_argument_group("starting agents there (docs/distributed.md)")
+    fleet.add_argument(
+        "--fleet",
+        metavar="ENGINE",
+        help="dask://tls://SCHEDULER:8786, ssh://HOST,HOST or kubernetes starts the agents",
+    )
+    fleet.add_argument(
+        "--nodes",
+        type=_checked(_positive),
+        metavar="N",
+        help="on so many hosts; default all of them; kubernetes needs it",
+    )
+    fleet.add_argument(
+        "--dry-run", action="store_true", help="print what the fleet would do, and do nothing"
+    )
+    fleet.add_argument(
+        "--fleet-command",
+        metavar="WORDS",
+        help="ssh, kubernetes: how Chaperon is called there; default chaperon",
+    )
+    fleet.add_argument("--fleet-image", metavar="IMAGE", help="kubernetes: what pods run")
+    fleet.add_argument(
+        "--fleet-cores",
+        type=_checked(_positive),
+        metavar="N",
+        help="kubernetes: cores and workers of each pod; default 2",
+    )
 
 
 def _options_of_quick(command: argparse.ArgumentParser) -> None:

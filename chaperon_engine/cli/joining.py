@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
@@ -55,7 +56,8 @@ def worker(arguments: Namespace) -> int:
 
 def _say(level: str, text: str) -> None:
     mark = "" if level == "info" else f"{level}: "
-    print(f"chaperon: {mark}{visible(text, 2000)}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever read it may have gone, such as ssh
+        print(f"chaperon: {mark}{visible(text, 2000)}", file=sys.stderr, flush=True)
 
 
 def _path(text: str | None) -> Path | None:

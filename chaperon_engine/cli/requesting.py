@@ -20,8 +20,12 @@ START_TIMEOUT_S = 60.0
 _SUFFIXES = (".py", ".toml", ".json")
 
 
-def launch_request(arguments: Namespace) -> LaunchRequest:
-    """What `chaperon run` was asked to do."""
+def launch_request(
+    arguments: Namespace, *, start_timeout_s: float = START_TIMEOUT_S
+) -> LaunchRequest:
+    """What `chaperon run` was asked to do. `start_timeout_s` unless it was told."""
+    if arguments.fleet is None:
+        _check_no_fleet(arguments)
     if not arguments.listen:
         _check_no_agents(arguments)
     elif arguments.tls_cert is None and (arguments.tls_key or arguments.tls_ca):
@@ -51,13 +55,26 @@ def launch_request(arguments: Namespace) -> LaunchRequest:
         max_time_s=arguments.max_time,
         listen=arguments.listen,
         expect=arguments.expect or 0,
-        start_timeout_s=arguments.start_timeout or START_TIMEOUT_S,
+        start_timeout_s=arguments.start_timeout or start_timeout_s,
         fewer_ok=arguments.fewer_ok,
         on_loss=arguments.on_loss,
         tls_cert=existing_file(arguments.tls_cert, "the certificate"),
         tls_key=existing_file(arguments.tls_key, "the certificate's key"),
         tls_ca=existing_file(arguments.tls_ca, "the authority"),
     )
+
+
+def _check_no_fleet(arguments: Namespace) -> None:
+    given = {
+        "--nodes": arguments.nodes,
+        "--dry-run": arguments.dry_run,
+        "--fleet-image": arguments.fleet_image,
+        "--fleet-cores": arguments.fleet_cores,
+        "--fleet-command": arguments.fleet_command,
+    }
+    for option, value in given.items():
+        if value:
+            raise UserError(f"{option} says how agents are started: give --fleet as well")
 
 
 def _check_no_agents(arguments: Namespace) -> None:

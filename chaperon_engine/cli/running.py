@@ -15,9 +15,12 @@ import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from chaperon_engine.cli.live import live_line
-from chaperon_engine.cli.requesting import launch_request
+from chaperon_engine.cli.requesting import START_TIMEOUT_S, launch_request
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.client import RunClient, exit_code, final_report, launch
 from chaperon_engine.definition.plan import LaunchRequest, Plan
@@ -30,6 +33,10 @@ from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+if TYPE_CHECKING:
+    from chaperon_engine.fleet.placing import Placing
+    from chaperon_engine.fleet.protocol import Fleet
+
 _MAX_LOG_LINES = 20
 """Log lines shown of one snapshot."""
 _FIRST_LINE_S = 0.5
@@ -39,40 +46,91 @@ _SHOWN_LEVELS = frozenset({"warning", "error", "output"})
 
 def run(arguments: Namespace) -> int:
     """Run a load test, print how it goes and the summary."""
-    return execute(launch_request(arguments), print_token=arguments.print_token)
+    if arguments.fleet is None:
+        return execute(launch_request(arguments), print_token=arguments.print_token)
+    from chaperon_engine.cli.fleets import dry_run, fleet_of
+
+    fleet = fleet_of(arguments)
+    request = launch_request(arguments, start_timeout_s=fleet.start_timeout_s or START_TIMEOUT_S)
+    if arguments.dry_run:
+        Terminal().write(dry_run(fleet, request))
+        return EXIT_OK
+    return execute(request, print_token=arguments.print_token, fleet=fleet)
 
 
-def execute(request: LaunchRequest, *, print_token: bool = False) -> int:
+def execute(
+    request: LaunchRequest, *, print_token: bool = False, fleet: Fleet | None = None
+) -> int:
     """Launch, follow until the end, print the summary; answers the exit code."""
-    return asyncio.run(_execute(request, Terminal(), print_token))
+    return asyncio.run(_execute(request, Terminal(), print_token, fleet))
 
 
-async def _execute(request: LaunchRequest, terminal: Terminal, print_token: bool) -> int:
+async def _execute(
+    request: LaunchRequest, terminal: Terminal, print_token: bool, fleet: Fleet | None
+) -> int:
+    shown = GatheringShown(terminal, print_token=print_token)
     interrupts = Interrupts(terminal)
-    gathering = GatheringShown(terminal, print_token=print_token)
     with interrupts.installed():
-        launching = asyncio.ensure_future(launch(request, on_gathering=gathering.show))
-        interrupts.on_first = launching.cancel
+        if fleet is None:
+            launching = launch(request, on_gathering=shown.show)
+            return await _see_through(request, terminal, interrupts, launching)
+        from chaperon_engine.fleet.placing import Placing
+
+        placing = Placing(fleet, terminal.write, fewer_ok=request.fewer_ok)
         try:
-            client = await launching
-        except asyncio.CancelledError:
-            terminal.write("Interrupted before the load began; nothing was measured.")
+            launching = _launch_with(placing, fleet, request, shown)
+            return await _see_through(request, terminal, interrupts, launching)
+        finally:
+            await placing.close()
+
+
+async def _launch_with(
+    placing: Placing, fleet: Fleet, request: LaunchRequest, shown: GatheringShown
+) -> RunClient:
+    """Launch, and place agents when the run listens."""
+    from chaperon_engine.cli.fleets import expected
+
+    await fleet.prepare()
+    request = msgspec.structs.replace(request, expect=expected(request, fleet))
+    shown.placed = fleet.agents
+
+    def gathering(now: Gathering) -> None:
+        shown.show(now)
+        placing.gathering(now)
+
+    client = await placing.guard(launch(request, on_gathering=gathering))
+    placing.begun(client.node_died)
+    return client
+
+
+async def _see_through(
+    request: LaunchRequest,
+    terminal: Terminal,
+    interrupts: Interrupts,
+    launching: Coroutine[object, object, RunClient],
+) -> int:
+    task = asyncio.ensure_future(launching)
+    interrupts.on_first = task.cancel
+    try:
+        client = await task
+    except asyncio.CancelledError:
+        terminal.write("Interrupted before the load began; nothing was measured.")
+        return EXIT_INTERRUPTED
+    async with client:
+        if request.detach:
+            _tell_how_to_attach(client, terminal)
+            return EXIT_OK
+        interrupts.control(client)
+        terminal.write(_headline(client.plan, request))
+        try:
+            last = await follow(client, terminal, interrupts)
+        except GivenUp:
+            terminal.write(
+                f"Left the run; `chaperon report {client.run_id}` shows its report when it is "
+                "there."
+            )
             return EXIT_INTERRUPTED
-        async with client:
-            if request.detach:
-                _tell_how_to_attach(client, terminal)
-                return EXIT_OK
-            interrupts.control(client)
-            terminal.write(_headline(client.plan, request))
-            try:
-                last = await follow(client, terminal, interrupts)
-            except GivenUp:
-                terminal.write(
-                    f"Left the run; `chaperon report {client.run_id}` shows its report when it is "
-                    "there."
-                )
-                return EXIT_INTERRUPTED
-            return _tell_the_end(last, terminal)
+        return _tell_the_end(last, terminal)
 
 
 class GatheringShown:
@@ -82,6 +140,8 @@ class GatheringShown:
         self._terminal = terminal
         self._print_token = print_token
         self._shown: Gathering | None = None
+        self.placed = 0
+        """So many are started by a fleet."""
 
     def show(self, gathering: Gathering) -> None:
         """Write what is new."""
@@ -99,8 +159,12 @@ class GatheringShown:
     def _how(self, gathering: Gathering) -> str:
         width = self._terminal.width if self._terminal.is_terminal else None
         tokens = Path(gathering.token_file)
+        others = gathering.expected - self.placed
+        if not others:
+            return f"Waiting for {plural(self.placed, 'agent')} of the fleet."
+        and_fleet = f", and {self.placed} of the fleet" if self.placed else ""
         lines = [
-            f"Waiting for {plural(gathering.expected, 'agent')}. On each machine, with its copy of "
+            f"Waiting for {plural(others, 'agent')}{and_fleet}. On each machine, with its copy of "
             "the token file:",
             *command_lines(visible(gathering.join, 2000), width),
         ]

@@ -26,6 +26,9 @@ COMMANDS = {
             "chaperon run checkout.py --warmup 5s --out csv --out json=report.json --tag nightly",
             "chaperon run checkout.py --detach",
             "chaperon run checkout.py --listen 192.0.2.10:7700 --expect 3",
+            "chaperon run checkout.py --listen 192.0.2.10:7700 --fleet ssh://load1,load2",
+            "chaperon run checkout.py --listen 192.0.2.10:7700 \\\n"
+            "      --fleet dask://tls://scheduler:8786 --nodes 4",
         ),
     ),
     "quick": Command(

@@ -21,12 +21,15 @@ from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.metrics.snapshot import SeriesDetail, Snapshot, View, WindowSummary
 from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import (
+    MAX_NAME,
+    MAX_REASON,
     AbortRun,
     DrainMember,
     FromEngine,
     GetSeries,
     GetWindow,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -165,6 +168,11 @@ class RunClient:
         """Have one member of the run (`WorkerRow.worker`) leave gracefully; the others go on, and
         the run is partial."""
         await self._steer(DrainMember(member=member))
+
+    async def node_died(self, name: str, reason: str) -> None:
+        """Say that the host of an agent is gone, as whoever placed it there knows. A hint: an
+        agent that is still heard goes on."""
+        await self._send(NodeDied(name=name[:MAX_NAME], reason=reason[:MAX_REASON]))
 
     async def series(self, id: int) -> SeriesDetail | None:
         """One series in full; None when there is no such series."""

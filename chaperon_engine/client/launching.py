@@ -61,11 +61,11 @@ async def launch(
         timeout_s = START_TIMEOUT_S + (request.start_timeout_s if request.listen else 0.0)
         return await _connect(directory, engine, request, timeout_s, on_gathering)
     except EngineError:
-        await _end(engine)  # Its log stays, for the message names it.
+        await _end(engine, gently=False)  # Its log stays, for the message names it.
         raise
     except BaseException:
         try:
-            await _end(engine)
+            await _end(engine, gently=bool(request.listen))
         finally:
             directory.remove_socket()
             shutil.rmtree(directory.path, ignore_errors=True)
@@ -175,9 +175,17 @@ def _last_words(directory: RunDirectory) -> str:
     return visible(lines[-1]) if lines else f"its log {directory.log} is empty"
 
 
-async def _end(engine: subprocess.Popen[bytes]) -> None:
-    """End an engine that will not be used, and wait until it is gone: it writes no more then."""
+async def _end(engine: subprocess.Popen[bytes], *, gently: bool) -> None:
+    """End an engine that will not be used, and wait until it is gone: it writes no more then.
+    `gently`: it has a moment to tell its agents, which would else look for it for minutes."""
+    if gently:
+        engine.terminate()
+        await _gone(engine)
     engine.kill()
+    await _gone(engine)
+
+
+async def _gone(engine: subprocess.Popen[bytes]) -> None:
     limit = time.monotonic() + END_TIMEOUT_S
     # A thread of its own waits for the process and has no event to offer.
     while engine.returncode is None and time.monotonic() < limit:  # noqa: ASYNC110

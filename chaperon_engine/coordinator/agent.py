@@ -42,6 +42,9 @@ class Agent:
     heard_at: float = 0.0
     away_since: float | None = None
     """When it was last heard, while it is away."""
+    hinted_at: float | None = None
+    """When its host was said to be gone, unless it was heard well after that."""
+    hint: str = ""
     round_trip_s: float | None = None
     """The shortest so far."""
     offset_ns: int = 0

@@ -36,6 +36,7 @@ __all__ = [
     "FromWorkerEvent",
     "HandOut",
     "HangLocated",
+    "HostGone",
     "KillWorker",
     "Limits",
     "LocateHang",
@@ -143,6 +144,14 @@ class AgentGone:
 
 
 @dataclass(frozen=True)
+class HostGone:
+    """Whoever placed the agent of this name says that it is gone; it may be wrong."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class FrameRefused:
     """A frame that was to be applied is none that a sound member sends."""
 
@@ -161,6 +170,7 @@ Event = (
     | CannotStart
     | AgentSaid
     | AgentGone
+    | HostGone
     | FrameRefused
 )
 
@@ -336,6 +346,8 @@ class Limits(WatchLimits):
     """An agent that hears nothing for so long stops its load."""
     lease_margin_s: float = 3.0
     """An agent that was not heard for so much longer has surely stopped it."""
+    hinted_s: float = 2.0
+    """The same for one whose host is said to be gone; pings go out each second."""
     return_wait_s: float = 60.0
     """How long the end of the run waits for agents that are away."""
     hello_s: float = 10.0

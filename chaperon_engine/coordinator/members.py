@@ -316,9 +316,12 @@ class Roster:
         for agent in self.alive:
             if agent.link is not None and now - agent.pinged_at >= ping_every_s:
                 actions += self._ping(agent, now)
-            if agent.state == "running" and self.is_lease_over(agent, now):
+            patience_s = self._patience(agent)
+            if agent.state == "running" and now - agent.heard_at > patience_s:
                 agent.state, agent.away_since = "away", agent.heard_at
-                agent.note = f"nothing was heard of it for {show_duration(self._silence_s)}"
+                agent.note = f"nothing was heard of it for {show_duration(patience_s)}"
+                if agent.hinted_at is not None:
+                    agent.note += f", and {agent.hint}"
                 actions += self.drop(agent, "")
                 lost.append(agent)
         return lost, actions
@@ -339,7 +342,28 @@ class Roster:
             self._handed_out_at += blind_s
         for agent in self.agents:
             agent.heard_at += blind_s
+            if agent.hinted_at is not None:
+                agent.hinted_at += blind_s
             agent.pings.clear()
+
+    def hint(self, name: str, reason: str, now: float) -> list[Action]:
+        """Somebody says that the host of this agent is gone. Who is heard is not gone."""
+        for agent in self.agents:
+            if agent.hello.name == name and agent.state == "running":
+                agent.hinted_at, agent.hint = now, visible(reason)
+                return [Say("warning", f"agent {agent.name} is said to be gone: {agent.hint}")]
+        return []
+
+    def _patience(self, agent: Agent) -> float:
+        """How long an agent may be silent before it counts as away."""
+        limit_s = self._silence_s
+        if agent.hinted_at is None:
+            return limit_s
+        hinted_s = min(self._limits.hinted_s, limit_s)
+        if agent.heard_at > agent.hinted_at + hinted_s:
+            agent.hinted_at = None
+            return limit_s
+        return hinted_s
 
     def _ping(self, agent: Agent, now: float) -> list[Action]:
         assert agent.link is not None

@@ -35,6 +35,7 @@ from chaperon_engine.coordinator.events import (
     FromWorkerEvent,
     HandOut,
     HangLocated,
+    HostGone,
     KillWorker,
     Limits,
     LocateHang,
@@ -501,3 +502,7 @@ class Coordinator:
     def drain(self, member: int, by: str) -> None:
         """See `viewer.RunView`."""
         self.handle(DrainAsked(member, by))
+
+    def node_died(self, name: str, reason: str) -> None:
+        """See `viewer.RunView`."""
+        self.handle(HostGone(name, reason))

@@ -37,6 +37,7 @@ from chaperon_engine.coordinator.events import (
     FrameRefused,
     FromWorkerEvent,
     HangLocated,
+    HostGone,
     Limits,
     RefuseRun,
     Say,
@@ -115,6 +116,8 @@ class RunState(Departure):
                 actions = self._agent_said(link, message, address, now)
             case AgentGone(link):
                 actions = self._agent_gone(link, now)
+            case HostGone(name, reason):
+                actions = self.roster.hint(name, reason, now)
             case FrameRefused(member, problem):
                 actions = self._distrust(member, problem, now)
         actions = actions + self._release_drained() + self._release_if_idle()

@@ -22,6 +22,7 @@ from chaperon_engine.protocol.messages import (
     GetWindow,
     Hello,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -75,6 +76,8 @@ class RunView(Protocol):
     def abort(self, by: str) -> None: ...
 
     def drain(self, member: int, by: str) -> None: ...
+
+    def node_died(self, name: str, reason: str) -> None: ...
 
 
 class Wire(Protocol):
@@ -225,6 +228,8 @@ class Viewer:
                 self._run.abort(self._by)
             case DrainMember(member=member):
                 self._run.drain(member, self._by)
+            case NodeDied(name=name, reason=reason) if self.role == "owner":
+                self._run.node_died(name, reason)
             case GetSeries(request=request, series=series):
                 self.send(SeriesReply(request=request, detail=self._run.series_detail(series)))
             case GetWindow(request=request, start_s=start, end_s=end):

@@ -10,7 +10,8 @@ It runs inside TLS, after whoever dialled has checked the certificate:
 A proof is an HMAC with the token over everything that both must agree on: direction, protocol,
 role, run, certificate, both nonces, name. So it is worth nothing on another connection (nonces),
 to another server (certificate), in the other direction (label), or for another role (token); and
-the token, of 256 random bits, cannot be guessed from it.
+the token, of 256 random bits, cannot be guessed from it. An agent may hold the token that all
+agents share, or the one that was made for its name: both are tried.
 
 Owns: the order of messages and what each must prove. Must not know: sockets, time, who may be
 refused for other reasons. Each state machine serves one connection and one attempt.
@@ -93,15 +94,21 @@ class ServerHandshake:
             )
         if message.name != visible(message.name) or not message.name.strip():
             return Refusal("a name must be printable characters", "order")
-        proofs = _Proofs(
-            self._secret.token(message.role),
-            message.name,
-            self._run_id,
-            self._certificate,
-            self._nonce,
-            message.nonce,
-        )
-        if not hmac.compare_digest(message.proof, proofs.of("client")):
+        token = self._secret.token(message.role)
+        tokens = [token, token.of_agent(message.name)] if token.role == "agent" else [token]
+        proved: _Proofs | None = None
+        for each in tokens:
+            proofs = _Proofs(
+                each,
+                message.name,
+                self._run_id,
+                self._certificate,
+                self._nonce,
+                message.nonce,
+            )
+            if hmac.compare_digest(message.proof, proofs.of("client")):
+                proved = proofs
+        if proved is None:
             return Refusal(
                 f"that is not the {message.role} token of run {self._run_id}: take the token file "
                 "that this run printed",
@@ -111,7 +118,7 @@ class ServerHandshake:
             message.role,
             message.name,
             message.max_frame_bytes,
-            ServerProof(proof=proofs.of("server")),
+            ServerProof(proof=proved.of("server")),
         )
 
 

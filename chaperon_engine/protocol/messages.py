@@ -24,6 +24,10 @@ MAX_TAKEN = 1 << 20
 
 Share = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """Number of a share, or of an epoch."""
+MAX_NAME = 64
+"""Characters of an agent's name, as `wire` allows them."""
+MAX_REASON = 2_000
+"""Characters of a reason that a client gives."""
 
 
 class Message(msgspec.Struct, tag=True, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -251,6 +255,17 @@ class DrainMember(Message, frozen=True, kw_only=True):
     member: int
 
 
+class NodeDied(Message, frozen=True, kw_only=True):
+    """Whoever placed an agent says that its host or process is gone. A hint: an agent that is
+    still heard goes on, one that is not heard counts as away earlier. Unknown names are ignored.
+    """
+
+    name: Annotated[str, Meta(max_length=MAX_NAME)]
+    """Of the agent."""
+    reason: Annotated[str, Meta(max_length=MAX_REASON)]
+    """For people."""
+
+
 class GetSeries(Message, frozen=True, kw_only=True):
     """Answered by SeriesReply."""
 
@@ -319,5 +334,5 @@ class Refused(Message, frozen=True, kw_only=True):
     """A person's input is the cause, not the engine."""
 
 
-FromClient = Hello | Subscribe | StopRun | AbortRun | DrainMember | GetSeries | GetWindow
+FromClient = Hello | Subscribe | StopRun | AbortRun | DrainMember | NodeDied | GetSeries | GetWindow
 FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused

@@ -6,7 +6,9 @@ derived from it one-way; the observer's from the operator's, because who may ste
     secret ─┬─> agent
             └─> operator ──> observer
 
-So nobody who holds a token can make another role's from it, but an operator an observer's. In text
+So nobody who holds a token can make another role's from it, but an operator an observer's. From the
+agents' token one can be made that is worth something to the agent of one name only: what is handed
+to machinery that starts agents, and may be seen by more eyes than it should. In text
 a token names its role, which spares people a riddle when they take the wrong file.
 """
 
@@ -39,6 +41,13 @@ class Token:
         """`chaperon-ROLE-` and the key in URL-safe base64: what stands in a token file."""
         encoded = base64.urlsafe_b64encode(self.key).rstrip(b"=").decode()
         return f"chaperon-{self.role}-{encoded}"
+
+    def of_agent(self, name: str) -> Token:
+        """One that proves the role to the run for the agent of this name and for no other."""
+        if self.role != "agent":
+            raise ValueError(f"tokens of the {self.role} role are not made for names")
+        label = b"chaperon token 1 agent named " + name.encode()
+        return Token("agent", hmac.digest(self.key, label, "sha256"))
 
     @classmethod
     def parse(cls, text: str) -> Token:

@@ -23,8 +23,10 @@ from chaperon_engine.coordinator.events import (
     FrameRefused,
     FromWorkerEvent,
     HandOut,
+    HostGone,
     Limits,
     RefuseRun,
+    Say,
     SendBundle,
     StartAgent,
     StopAsked,
@@ -325,6 +327,72 @@ def test_silence_within_the_lease_is_nothing_and_beyond_it_the_agent_is_away() -
     driver.say(4, hello("a", epoch=1))
     assert agent.state == "running"
     assert any("agent a returned after" in reason for reason in driver.run.reasons)
+
+
+def test_a_hint_shortens_the_wait_for_an_agent_that_is_silent() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.wait(0.5)
+    actions = driver.tell(HostGone("a", "dask lost its\x1b worker"))
+    (said,) = actions
+    assert isinstance(said, Say)
+    assert said.text == "agent a is said to be gone: dask lost its\\x1b worker"
+    driver.wait(2.0)
+    agents = driver.run.roster.agents
+    assert [agent.state for agent in agents] == ["away", "running"]
+    assert "2 s" in agents[0].note
+    assert "dask lost its" in agents[0].note
+    assert driver.run.partial
+
+
+def test_a_hint_does_nothing_to_an_agent_that_is_heard_and_is_forgotten() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(HostGone("a", "dask lost its worker"))
+    driver.wait(10.0)
+    agent = driver.run.roster.agents[0]
+    assert agent.state == "running"
+    driver.wait(10.0, silent=(1,))
+    assert agent.state == "running"
+    driver.wait(10.0, silent=(1,))
+    assert agent.state == "away"
+    assert "dask" not in agent.note
+
+
+def test_a_hint_is_not_forgotten_because_the_coordinator_was_away_itself() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.tell(HostGone("a", "gone"))
+    driver.wait(0.5)
+    driver.now += 20.0
+    driver.wait(1.0)
+    agent = driver.run.roster.agents[0]
+    assert agent.state == "running"
+    driver.wait(2.0)
+    assert agent.state == "away"
+    assert "gone" in agent.note
+
+
+def test_a_hinted_agent_that_was_only_cut_off_returns() -> None:
+    driver = Driver()
+    driver.start()
+    driver.tell(AgentGone(1, "reset"))
+    driver.tell(HostGone("a", "gone"))
+    driver.wait(1.0)
+    driver.say(7, hello("a", epoch=1))
+    driver.wait(5.0)
+    assert driver.run.roster.agents[0].state == "running"
+    assert not driver.run.partial
+
+
+@pytest.mark.parametrize("name", ["", "c", "a\x00"])
+def test_a_hint_of_an_agent_that_is_not_there_is_nothing(name: str) -> None:
+    driver = Driver()
+    assert driver.tell(HostGone("a", "gone")) == []
+    driver.start()
+    assert driver.tell(HostGone(name, "gone")) == []
 
 
 def test_a_loss_ends_the_run_when_it_was_told_so() -> None:

@@ -35,6 +35,7 @@ from chaperon_engine.protocol.messages import (
     GetWindow,
     Hello,
     Message,
+    NodeDied,
     Refused,
     SeriesReply,
     SnapshotMessage,
@@ -88,6 +89,9 @@ class FakeRun:
 
     def drain(self, member: int, by: str) -> None:
         self.orders.append(f"drain {member} by {by}")
+
+    def node_died(self, name: str, reason: str) -> None:
+        self.orders.append(f"{name} died: {reason}")
 
 
 class Viewer:
@@ -219,13 +223,19 @@ async def test_orders_and_questions_reach_the_run(house: House) -> None:
         StopRun(),
         AbortRun(),
         DrainMember(member=3),
+        NodeDied(name="a", reason="no power"),
         GetSeries(request=5, series=1),
         GetWindow(request=6, start_s=0, end_s=1),
     )
     assert await viewer.receive() == WELCOME
     assert await viewer.receive() == SeriesReply(request=5, detail=None)
     assert await viewer.receive() == WindowReply(request=6, summary=None)
-    assert house.run.orders == ["stop by client", "abort by client", "drain 3 by client"]
+    assert house.run.orders == [
+        "stop by client",
+        "abort by client",
+        "drain 3 by client",
+        "a died: no power",
+    ]
 
 
 async def test_snapshots_come_at_the_rate_that_was_asked_for_and_four_a_second_at_most(

@@ -106,6 +106,37 @@ def test_whoever_differs_in_anything_is_refused(changed: dict[str, object]) -> N
     assert "token of run r" in refusal.reason
 
 
+def test_a_token_made_for_a_name_admits_the_agent_of_that_name_alone() -> None:
+    token = SECRET.token("agent").of_agent("a")
+    here, there = client(token=token), server()
+    accepted = there.feed(greeting(here, there))
+    assert isinstance(accepted, Accepted)
+    assert accepted.reply is not None
+    assert isinstance(here.feed(accepted.reply), Accepted)
+    there = server()
+    refusal = there.feed(greeting(client(token=token, name="b"), there))
+    assert isinstance(refusal, Refusal)
+    assert refusal.cause == "proof"
+
+
+def test_a_server_that_knows_only_the_token_of_a_name_is_not_believed_by_other_agents() -> None:
+    here, there = client(name="b"), server()
+    accepted = there.feed(greeting(here, there))
+    assert isinstance(accepted, Accepted)
+    others = client(token=SECRET.token("agent").of_agent("b"), name="b")
+    others.feed(server().greet())
+    assert isinstance(others.feed(ServerProof(proof=accepted.reply.proof)), Refusal)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("role", ["observer", "operator"])
+def test_tokens_for_names_are_for_agents(role: Role) -> None:
+    with pytest.raises(ValueError, match="not made for names"):
+        SECRET.token(role).of_agent("a")
+    there = server()
+    said = greeting(client(token=Token(role, SECRET.token("agent").of_agent("a").key)), there)
+    assert isinstance(there.feed(said), Refusal)
+
+
 @pytest.mark.parametrize("field", ["role", "name", "nonce"])
 def test_a_proof_is_worth_nothing_with_another_role_name_or_nonce(field: str) -> None:
     there = server()
