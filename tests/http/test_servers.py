@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,10 @@ def nginx_ports(
     tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA
 ) -> Iterator[tuple[int, int]]:
     folder = tmp_path_factory.mktemp("nginx")
-    for parent in (folder, folder.parent, folder.parent.parent):
+    # nginx serves as another user, who must get down to its files.
+    for parent in (folder, *folder.parents):
+        if parent == Path(tempfile.gettempdir()) or parent.parent == parent:
+            break
         parent.chmod(0o755)
     root = folder / "www"
     root.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -137,10 +138,11 @@ def test_an_ambiguous_or_unknown_name_is_refused_with_a_sentence() -> None:
 
 
 def test_a_long_path_moves_the_socket_to_a_private_temporary_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    short = tmp_path / "t"
-    short.mkdir()
+    holder = tempfile.TemporaryDirectory(prefix="c")  # that of pytest may be too long itself
+    request.addfinalizer(holder.cleanup)
+    short = Path(holder.name)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(short))
     run = RunDirectory(tmp_path / ("x" * MAX_SOCKET_PATH) / make_run_id("a", AT))
     path = run.socket_path()

@@ -229,7 +229,9 @@ async def test_no_name_leads_out_of_the_folders(
     os.mkfifo(folder / "pipe.py")
     reply = await api.post(test.replace("TMP", str(tmp_path)))
     assert reply.status == 400, reply.body
-    assert str(tmp_path) not in reply.error.replace(test.replace("TMP", str(tmp_path)), "")
+    assert str(folder) not in reply.error
+    if "TMP" not in test:  # what the client said itself may be repeated
+        assert str(tmp_path) not in reply.error
     assert not (tmp_path / "spy").exists()
 
 

@@ -289,9 +289,7 @@ async def test_the_teardown_of_an_interrupted_session_has_a_limit(
 ) -> None:
     monkeypatch.setattr(iteration, "TEARDOWN_LIMIT_S", 0.02)
     scenario = steps(run=hold, teardown=hold)
-    ran = await asyncio.wait_for(
-        run(population(scenario, duration_s=0.01, graceful_stop_s=0.01)), 5
-    )
+    ran = await asyncio.wait_for(run(population(scenario, duration_s=0.3, graceful_stop_s=0.01)), 5)
     assert scenario.notes == ["init", "run", "teardown"]
     assert ran.sessions.interrupted == 1
     assert "teardown was cut off" in ran.log[-1].text

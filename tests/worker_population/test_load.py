@@ -65,7 +65,8 @@ async def test_sessions_that_never_wait_all_progress_and_the_loop_turns(
     counts = scenario.iterations.values()
     assert len(counts) == 50
     assert min(counts) >= 2
-    assert turns > 50
+    # In a turn of the loop no session does more than one iteration and begins the next.
+    assert sum(counts) <= 2 * 50 * (turns + 1)
     # Fair: nobody has many times what another has.
     assert max(counts) <= 3 * min(counts)
     assert ran.sessions.finished == 50
