@@ -51,6 +51,7 @@ class Family:
     __slots__ = (
         "_cancels",
         "_delivered",
+        "_ended_its_own",
         "_is_closed",
         "_is_ending",
         "_members",
@@ -84,6 +85,8 @@ class Family:
         """The session is over."""
         self._is_ending = False
         """Its children are being ended."""
+        self._ended_its_own = False
+        """It was ending its own children when its parent looked last."""
         self._timer: asyncio.TimerHandle | None = None
         """The next cancellation."""
         self._cancels = 0
@@ -246,11 +249,15 @@ class Family:
         self._timer = None
         self._cancels += 1
         for handle, child in list(self._running.items()):
-            ends_its_own = child._family is not None and child._family._timer is not None
-            if self._cancels > CANCEL_TIMES and not ends_its_own:
+            family = child._family
+            assert family is not None
+            ends_its_own = family._timer is not None
+            # A child that has just given up its own gets a turn to end in.
+            if self._cancels > CANCEL_TIMES and not ends_its_own and not family._ended_its_own:
                 self._give_up(handle)
             else:
                 self._cancel_task(handle)
+            family._ended_its_own = ends_its_own
         if self._running:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(CANCEL_EVERY_S, self._cancel_running)

@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from textual.widget import Widget
 from textual.widgets import Input
 
 from chaperon_engine import LaunchRequest, Plan, SeriesDetail, UserError
@@ -469,7 +470,7 @@ async def test_nothing_is_drawn_when_nothing_changes(tmp_path, monkeypatch):
 async def test_a_run_that_cannot_be_attached_ends_the_ui_with_one_sentence(
     tmp_path, monkeypatch, error, said
 ):
-    async def attach(self, run=None):
+    async def attach(self, run=None, **options):
         raise error
 
     monkeypatch.setattr(FakeEngine, "attach", attach)
@@ -590,7 +591,11 @@ async def test_defaults_come_back_by_a_key_while_a_field_has_the_focus(tmp_path)
 async def test_arrow_keys_go_from_field_to_field_in_a_form_that_scrolls(tmp_path):
     async with driving(tmp_path, SIZES["80x24"]) as driver:
         await driver.open_form()
-        fields = [field.name for field in driver.app.screen.query(Input)]
+        fields = [
+            field.name
+            for field in driver.app.screen.query(Input)
+            if all(each.display for each in (field, *field.ancestors) if isinstance(each, Widget))
+        ]
         for name in fields[1:]:
             await driver.press("down")
             assert driver.app.focused.name == name
