@@ -167,6 +167,7 @@ class _Agent:
             time.monotonic(),
             limits=joining.limits,
             left=None if left is None else Outbox(left.frames, next_seq=left.next_seq),
+            died=left is not None and left.died,
         )
         self._link: CoordinatorLink | None = None
         self._dialling: asyncio.Task[None] | None = None

@@ -42,7 +42,7 @@ from chaperon_engine.agent.events import (
     WorkerExited,
     WorkerSaid,
 )
-from chaperon_engine.agent.leaving import ASKED, MAX_SENTENCE, SIGNAL, Leaving
+from chaperon_engine.agent.leaving import ASKED, DIED, MAX_SENTENCE, SIGNAL, Leaving
 from chaperon_engine.agent.line import Line
 from chaperon_engine.agent.load import HostLoad
 from chaperon_engine.agent.merging import FrameMerger
@@ -81,7 +81,6 @@ from chaperon_engine.protocol.wire import (
     AgentReady,
     AgentStart,
     AgentStarted,
-    AgentStopped,
     Drain,
     ToAgent,
 )
@@ -102,9 +101,11 @@ class AgentState:
         *,
         limits: AgentLimits | None = None,
         left: Outbox | None = None,
+        died: bool = False,
     ):
         """`hello`: how the agent presents itself, its epoch and next frame apart. `left`: what
-        an earlier process measured and could not deliver; then that is all there is to do."""
+        an earlier process measured and could not deliver; then that is all there is to do.
+        `died`: that process did not see its load through."""
         self.hello = hello
         self.limits = limits or AgentLimits()
         self.phase: Phase = "idle" if left is None else "over"
@@ -116,7 +117,7 @@ class AgentState:
         self._member: int | None = None
         self._prepare: AgentPrepare | None = None
         self._started: AgentStarted | None = None
-        self._end = Leaving()
+        self._end = Leaving(why=DIED, died=True) if died else Leaving()
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do because of `event`."""
@@ -201,7 +202,7 @@ class AgentState:
         if self._started is not None:
             actions.append(Tell(self._started))
         if self._end.why:
-            actions.append(Tell(AgentStopped(why=self._end.why)))
+            actions.append(Tell(self._end.stopped()))
         if self._end.told_idle:
             actions.append(Tell(WorkerIdle(epoch=self.load.epoch)))
         return actions
@@ -393,7 +394,7 @@ class AgentState:
         self._end.why = why
         actions: list[Action] = [*self.load.send_all(StopLoad())]
         if is_first and self.line.is_up:
-            actions.append(Tell(AgentStopped(why=why)))
+            actions.append(Tell(self._end.stopped()))
         return actions
 
     def _abort(self, now: float) -> list[Action]:

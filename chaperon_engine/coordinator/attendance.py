@@ -166,8 +166,8 @@ class Attendance(ABC):
                 return []
             case AgentFrame(frame=frame):
                 return self._agent_frame(agent, link, frame, now)
-            case AgentStopped(why=why):
-                return self._agent_stopped(agent, visible(why), now)
+            case AgentStopped(why=why, died=died):
+                return self._agent_stopped(agent, visible(why), now, died=died)
             case WorkerIdle(epoch=epoch):
                 # One that crossed shares on their way to it does not count.
                 agent.is_idle = epoch >= agent.taken_epoch
@@ -244,13 +244,19 @@ class Attendance(ABC):
                 actions += self._leaves(agent, "all of its workers were lost", now)
         return [*actions, AckFrames(link, agent.next_seq)]
 
-    def _agent_stopped(self, agent: Agent, why: str, now: float) -> list[Action]:
-        """Its load ended; that of the others may go on."""
+    def _agent_stopped(
+        self, agent: Agent, why: str, now: float, *, died: bool = False
+    ) -> list[Action]:
+        """Its load ended; that of the others may go on. Who died is missed at any time."""
         agent.has_stopped = True
-        if agent.number in self.drained_at or agent.has_left or self._is_ending(now):
+        is_known = agent.number in self.drained_at or agent.has_left or self._is_ending(now)
+        reason = f"agent {agent.name} stopped its load before the others: {why}"
+        if died:
+            reason = f"agent {agent.name} did not see its load through: {why}"
+        if (is_known and not died) or reason in self.reasons:
             return []
         self.partial = True
-        self.reasons.append(f"agent {agent.name} stopped its load before the others: {why}")
+        self.reasons.append(reason)
         return [Say("error", self.reasons[-1]), *self._leaves(agent, why, now)]
 
     def _leaves(self, agent: Agent, why: str, now: float) -> list[Action]:

@@ -82,9 +82,11 @@ def prepare(shares: list[int], *, of: int = 8, epoch: int = 1) -> AgentPrepare:
 class Driver:
     """Drives a state machine through time and keeps what it answered."""
 
-    def __init__(self, workers: int = 2, *, left: Outbox | None = None, **limits: Any):
+    def __init__(self, workers: int = 2, *, left: Outbox | None = None, died: bool = False, **limits: Any):
         self.now = 100.0
-        self.agent = AgentState(HELLO, workers, self.now, limits=AgentLimits(**limits), left=left)
+        self.agent = AgentState(
+            HELLO, workers, self.now, limits=AgentLimits(**limits), left=left, died=died
+        )
         self.said: list[Action] = []
         self._seq = [0] * workers
         self._sent = [0] * workers
@@ -529,6 +531,16 @@ def test_what_an_earlier_agent_left_is_delivered_and_nothing_else():
     assert [message.frame.seq for message in told(actions)] == [6]
     assert driver.hear(prepare([1]), StopLoad()) == []
     assert told(driver.hear(Ack(next_seq=7))) == [AgentDone()]
+    assert finish(driver.tell(Disconnected("closed"))).ending == "done"
+
+
+def test_that_an_earlier_agent_died_is_told_before_what_it_left():
+    driver = Driver(0, left=Outbox([Frame(4, 1, 5, 0, 1, last=True)], next_seq=6), died=True)
+    driver.tell(Tick(), Connected())
+    stopped, frame = told(driver.hear(Admitted(member=4, lease_s=15, next_seq=5)))
+    assert stopped == AgentStopped(why="its process died", died=True)
+    assert frame.frame.seq == 5
+    driver.hear(Ack(next_seq=6))
     assert finish(driver.tell(Disconnected("closed"))).ending == "done"
 
 
