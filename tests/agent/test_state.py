@@ -82,7 +82,9 @@ def prepare(shares: list[int], *, of: int = 8, epoch: int = 1) -> AgentPrepare:
 class Driver:
     """Drives a state machine through time and keeps what it answered."""
 
-    def __init__(self, workers: int = 2, *, left: Outbox | None = None, died: bool = False, **limits: Any):
+    def __init__(
+        self, workers: int = 2, *, left: Outbox | None = None, died: bool = False, **limits: Any
+    ):
         self.now = 100.0
         self.agent = AgentState(
             HELLO, workers, self.now, limits=AgentLimits(**limits), left=left, died=died
