@@ -18,6 +18,7 @@ from chaperon_engine.coordinator.events import (
     ApplyFrame,
     DropAgent,
     Limits,
+    NoteReason,
     Say,
     TellAgent,
     WorkerState,
@@ -196,10 +197,15 @@ class Attendance(ABC):
         self._alone_since = None
         if agent.state == "away":
             assert agent.away_since is not None
-            away = f"agent {agent.name} returned after {show_duration(now - agent.away_since)}"
+            away_s = now - agent.away_since
             agent.state, agent.away_since, agent.note = "running", None, ""
-            self.reasons.append(f"{away}: what it measured is not lost")
-            actions.append(Say("warning", away))
+            back = (
+                f"agent {agent.name} returned after {show_duration(away_s)}: what it measured is "
+                "not lost"
+            )
+            if away_s > self.limits.lease_s:
+                back += "; its load stays stopped"
+            actions += self._state("warning", back)
         if self.aborted_at is not None:
             actions.append(TellAgent(link, AbortLoad()))
         elif self.stopped_at is not None:
@@ -236,9 +242,8 @@ class Attendance(ABC):
             for lost in frame.lost:
                 note = f"agent {agent.name} lost worker {lost.worker}: {visible(lost.note)}"
                 self.partial = True
-                self.reasons.append(note)
                 agent.lost_workers += 1
-                actions.append(Say("error", note))
+                actions += self._state("error", note)
             if frame.lost and not agent.cores_left:
                 agent.has_stopped = True
                 actions += self._leaves(agent, "all of its workers were lost", now)
@@ -256,8 +261,12 @@ class Attendance(ABC):
         if (is_known and not died) or reason in self.reasons:
             return []
         self.partial = True
+        return [*self._state("error", reason), *self._leaves(agent, why, now)]
+
+    def _state(self, level: str, reason: str) -> list[Action]:
+        """The report will say so, whoever makes it."""
         self.reasons.append(reason)
-        return [Say("error", self.reasons[-1]), *self._leaves(agent, why, now)]
+        return [NoteReason(reason), Say(level, reason)]
 
     def _leaves(self, agent: Agent, why: str, now: float) -> list[Action]:
         """It takes no part in the load any more: what the run was told to do then."""
@@ -325,8 +334,7 @@ class Attendance(ABC):
                 agent.state = "done"
                 continue
             self.partial = True
-            self.reasons.append(f"agent {agent.name} was away: {agent.note}")
-            actions.append(Say("error", self.reasons[-1]))
+            actions += self._state("error", f"agent {agent.name} was away: {agent.note}")
             actions += self._placements.gone(agent.number, "was away")
             actions += self._leaves(agent, agent.note, now)
         return actions

@@ -41,6 +41,7 @@ from chaperon_engine.coordinator.events import (
     LocateHang,
     NoteDrain,
     NoteHandOver,
+    NoteReason,
     NoteSteering,
     RefuseRun,
     Say,
@@ -279,6 +280,8 @@ class Coordinator:
                 self._note(what, by)
             case NoteDrain(member, by):
                 self._keeper.drained(self._now_s(), member, by)
+            case NoteReason(reason):
+                self._keeper.stated(reason)
             case NoteHandOver(hand_over):
                 self._keeper.handed_over(hand_over)
             case RefuseRun(reason, user_error):

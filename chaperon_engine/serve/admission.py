@@ -25,7 +25,13 @@ from chaperon_engine.errors import UserError
 from chaperon_engine.net.allowed import AllowedTargets
 from chaperon_engine.net.url import Origin
 from chaperon_engine.serve.line import Item
-from chaperon_engine.serve.options import NO_AGENTS, OptionParser, Options, output_path, read_options
+from chaperon_engine.serve.options import (
+    NO_AGENTS,
+    OptionParser,
+    Options,
+    output_path,
+    read_options,
+)
 from chaperon_engine.serve.store import QueueStore
 from chaperon_engine.serve.targets import files_within, origins, urls_within
 from chaperon_engine.text import visible
