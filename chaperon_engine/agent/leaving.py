@@ -29,6 +29,8 @@ class Leaving:
     is_released: bool = False
     """The workers were told that nothing will be placed on them any more."""
     aborted_at: float | None = None
+    is_in_haste: bool = False
+    """A second signal came: what cannot be delivered at once is kept on disk."""
     done_at: float | None = None
     """When AgentDone was told."""
 

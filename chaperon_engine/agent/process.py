@@ -217,11 +217,17 @@ class _Agent:
             place = self._journal.set_aside()
             self._say("warning", f"the run does not take it; it is kept in {place}")
         elif undelivered:
+            is_refused = self._finish is not None and self._finish.ending == "refused"
+            more = (
+                "; the run does not take them"
+                if is_refused
+                else f": while that run goes on, join it again as {self._joining.name} to deliver "
+                "them"
+            )
             self._say(
                 "warning",
                 f"{undelivered} frames could not be delivered; they are kept in "
-                f"{self._journal.path}: join the same run again as {self._joining.name} to deliver "
-                "them",
+                f"{self._journal.path}{more}",
             )
         self._journal.close(delivered=not undelivered)
 

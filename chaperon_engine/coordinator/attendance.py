@@ -176,8 +176,8 @@ class Attendance(ABC):
             case AgentDone(no_session_passed_init=refused_all):
                 if not agent.had_last_frame:
                     # What a process that died had kept was delivered by another one.
-                    died = "its process died"
-                    return [*self.roster.drop(agent, ""), *self._lose(agent, died, now)]
+                    why = "its process died"
+                    return [*self.roster.drop(agent, ""), *self._lose(agent, why, now)]
                 agent.state, agent.refused_all, agent.note = "done", refused_all, ""
                 return [
                     *self.roster.drop(agent, ""),

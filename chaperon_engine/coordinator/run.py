@@ -344,6 +344,8 @@ class Coordinator:
         taken = {agent.number for agent in agents}
         for number in set(range(len(self._crew), members)) - taken:
             self.aggregate.absent(number)
+        for agent in agents:
+            self.aggregate.name_member(agent.number, f"agent {agent.name}")
         self.aggregate.begin(start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)

@@ -138,6 +138,8 @@ class _Replay:
             known.get(worker) or WorkerRecord(worker=worker, pid=pid, core=core)
             for worker, pid, core in header.workers
         ]
+        for number, name in self._names().items():
+            self.aggregate.name_member(number, name)
         return True
 
     def _apply(self, aggregate: RunAggregate, frame: Frame) -> bool:

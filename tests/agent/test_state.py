@@ -523,6 +523,36 @@ def test_a_signal_stops_gracefully_and_a_second_one_at_once():
     assert finish(driver.tell(Disconnected("closed"))).ending == "interrupted"
 
 
+def test_a_second_signal_leaves_also_when_the_coordinator_is_not_there():
+    driver = Driver()
+    driver.start()
+    driver.tell(Disconnected("cut"))
+    assert Say("info", "leaving; once more to leave at once") in driver.tell(LeaveAsked())
+    driver.tell(LeaveAsked())
+    driver.frame(0, 1, last=True)
+    driver.worker(0, WorkerDone())
+    driver.frame(1, 1, last=True)
+    ended = finish(driver.worker(1, WorkerDone()))
+    assert ended.ending == "interrupted"
+    assert len(driver.agent.outbox) == 1
+
+
+def test_who_looks_for_the_coordinator_says_what_waits_now_and_then():
+    driver = Driver()
+    driver.start()
+    driver.wait(15.5, hears=False)
+    for number in (0, 1):
+        driver.frame(number, 1, last=True)
+        driver.worker(number, WorkerDone())
+    driver.wait(65, hears=False)
+    sentence = (
+        "looking for the coordinator: 1 frame waits to be delivered; Ctrl-C ends this, and keeps "
+        "what waits on this host"
+    )
+    said = [each.text for each in driver.said if isinstance(each, Say)]
+    assert said.count(sentence) == 2
+
+
 def test_what_an_earlier_agent_left_is_delivered_and_nothing_else():
     frames = [Frame(4, 1, seq, 0, 1, last=seq == 6) for seq in (5, 6)]
     driver = Driver(0, left=Outbox(frames, next_seq=7))
