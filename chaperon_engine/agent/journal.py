@@ -71,6 +71,8 @@ class Left:
     """Those that were not acknowledged, in order, and the one that closes the stream."""
     next_seq: int
     """Number after the last frame."""
+    died: bool
+    """It was killed before its load had ended, and lost what it had not yet written."""
 
 
 class AgentJournal:
@@ -125,11 +127,12 @@ class AgentJournal:
             return None
         last = max(frames)
         undelivered = [frames[seq] for seq in sorted(frames) if seq >= acknowledged]
-        if not frames[last].last:
+        died = not frames[last].last
+        if died:
             undelivered.append(_closing(frames[last]))
         if not undelivered:
             return None
-        return Left(opened, undelivered, undelivered[-1].seq + 1)
+        return Left(opened, undelivered, undelivered[-1].seq + 1, died)
 
     def begin(self, instance: bytes, member: int, epoch: int) -> None:
         """The load begins; whatever an earlier agent left is gone."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from chaperon_engine.agent.events import Ending, Finish
 from chaperon_engine.crew.events import WorkerState
-from chaperon_engine.protocol.wire import AgentDone, AgentNote
+from chaperon_engine.protocol.wire import AgentDone, AgentNote, AgentStopped
 from chaperon_engine.text import visible
 
 SIGNAL = "a signal on its host"
 ASKED = "it was asked to leave"
+DIED = "its process died"
 MAX_SENTENCE = 1_500
 
 
@@ -20,14 +21,22 @@ class Leaving:
 
     why: str = ""
     """Why this host's load ends before that of the others; empty when it does not."""
+    died: bool = False
+    """The process whose load it was died before it ended."""
     notes: list[AgentNote] = field(default_factory=list)
     """What the coordinator shall know as soon as it is reached."""
     told_idle: bool = False
     is_released: bool = False
     """The workers were told that nothing will be placed on them any more."""
     aborted_at: float | None = None
+    is_in_haste: bool = False
+    """A second signal came: what cannot be delivered at once is kept on disk."""
     done_at: float | None = None
     """When AgentDone was told."""
+
+    def stopped(self) -> AgentStopped:
+        """What to tell of a load that ended before that of the others."""
+        return AgentStopped(why=self.why, died=self.died)
 
     def warn(self, text: str) -> None:
         """Something that people at the coordinator should know."""

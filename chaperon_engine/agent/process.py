@@ -167,6 +167,7 @@ class _Agent:
             time.monotonic(),
             limits=joining.limits,
             left=None if left is None else Outbox(left.frames, next_seq=left.next_seq),
+            died=left is not None and left.died,
         )
         self._link: CoordinatorLink | None = None
         self._dialling: asyncio.Task[None] | None = None
@@ -216,11 +217,17 @@ class _Agent:
             place = self._journal.set_aside()
             self._say("warning", f"the run does not take it; it is kept in {place}")
         elif undelivered:
+            is_refused = self._finish is not None and self._finish.ending == "refused"
+            more = (
+                "; the run does not take them"
+                if is_refused
+                else f": while that run goes on, join it again as {self._joining.name} to deliver "
+                "them"
+            )
             self._say(
                 "warning",
                 f"{undelivered} frames could not be delivered; they are kept in "
-                f"{self._journal.path}: join the same run again as {self._joining.name} to deliver "
-                "them",
+                f"{self._journal.path}{more}",
             )
         self._journal.close(delivered=not undelivered)
 

@@ -42,7 +42,7 @@ from chaperon_engine.agent.events import (
     WorkerExited,
     WorkerSaid,
 )
-from chaperon_engine.agent.leaving import ASKED, MAX_SENTENCE, SIGNAL, Leaving
+from chaperon_engine.agent.leaving import ASKED, DIED, MAX_SENTENCE, SIGNAL, Leaving
 from chaperon_engine.agent.line import Line
 from chaperon_engine.agent.load import HostLoad
 from chaperon_engine.agent.merging import FrameMerger
@@ -81,13 +81,14 @@ from chaperon_engine.protocol.wire import (
     AgentReady,
     AgentStart,
     AgentStarted,
-    AgentStopped,
     Drain,
     ToAgent,
 )
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 
+SAY_EVERY_S = 30.0
+BEFORE_DELIVERED = "it was stopped by a signal before everything was delivered"
 Phase = Literal["idle", "preparing", "ready", "running", "over", "finished"]
 
 
@@ -102,9 +103,11 @@ class AgentState:
         *,
         limits: AgentLimits | None = None,
         left: Outbox | None = None,
+        died: bool = False,
     ):
         """`hello`: how the agent presents itself, its epoch and next frame apart. `left`: what
-        an earlier process measured and could not deliver; then that is all there is to do."""
+        an earlier process measured and could not deliver; then that is all there is to do.
+        `died`: that process did not see its load through."""
         self.hello = hello
         self.limits = limits or AgentLimits()
         self.phase: Phase = "idle" if left is None else "over"
@@ -113,10 +116,11 @@ class AgentState:
         self.load = HostLoad(workers, now, self.limits)
         self.workers = self.load.workers
         self._delivers = left is not None
+        self._said_waiting_at = now
         self._member: int | None = None
         self._prepare: AgentPrepare | None = None
         self._started: AgentStarted | None = None
-        self._end = Leaving()
+        self._end = Leaving(why=DIED, died=True) if died else Leaving()
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """What to do because of `event`."""
@@ -201,7 +205,7 @@ class AgentState:
         if self._started is not None:
             actions.append(Tell(self._started))
         if self._end.why:
-            actions.append(Tell(AgentStopped(why=self._end.why)))
+            actions.append(Tell(self._end.stopped()))
         if self._end.told_idle:
             actions.append(Tell(WorkerIdle(epoch=self.load.epoch)))
         return actions
@@ -214,9 +218,26 @@ class AgentState:
             text = f"the coordinator has been gone for {time}"
             return self._finish(text)
         if self.phase != "running" or self._end.why or not self.line.is_lease_over(now):
-            return []
+            return self._say_what_waits(now)
         why = f"the coordinator was not heard for {show_duration(self.line.lease_s)}"
+        self._said_waiting_at = now
         return [Say("error", f"the load stops: {why}"), *self._stop(why)]
+
+    def _say_what_waits(self, now: float) -> list[Action]:
+        """The load is over, and the coordinator is looked for: people wonder what goes on."""
+        waits = not self.line.is_up and bool(self.outbox) and (self.phase == "over")
+        if not waits or now - self._said_waiting_at < SAY_EVERY_S:
+            return []
+        self._said_waiting_at = now
+        count = len(self.outbox)
+        frames = "1 frame waits" if count == 1 else f"{count} frames wait"
+        return [
+            Say(
+                "info",
+                f"looking for the coordinator: {frames} to be delivered; Ctrl-C ends this, and "
+                "keeps what waits on this host",
+            )
+        ]
 
     # what the coordinator says
 
@@ -393,7 +414,7 @@ class AgentState:
         self._end.why = why
         actions: list[Action] = [*self.load.send_all(StopLoad())]
         if is_first and self.line.is_up:
-            actions.append(Tell(AgentStopped(why=why)))
+            actions.append(Tell(self._end.stopped()))
         return actions
 
     def _abort(self, now: float) -> list[Action]:
@@ -417,11 +438,12 @@ class AgentState:
         if self.phase == "running":
             if self._end.why != SIGNAL:
                 return [Say("info", "leaving; once more to leave at once"), *self._stop(SIGNAL)]
-            return self._abort(now)
+            if not self._end.is_in_haste:
+                self._end.is_in_haste = True
+                return self._abort(now)
         if self._end.done_at is not None:
             return self._take_leave()
-        reason = "it was stopped by a signal before everything was delivered"
-        return self._finish(reason, "interrupted")
+        return self._finish(BEFORE_DELIVERED, "interrupted")
 
     def _refuse(self, reason: str, user_error: bool) -> list[Action]:
         """This host cannot take part, and the load has not begun."""
@@ -440,6 +462,8 @@ class AgentState:
             actions += [Keep(self.outbox.put(frame)) for frame in self.load.merger.take(now)]
             if self.load.is_over:
                 self.phase = "over"
+        if self.phase == "over" and self._end.is_in_haste and self.outbox and not self.line.is_up:
+            return actions + self._finish(BEFORE_DELIVERED, "interrupted")
         if self.line.is_up:
             actions += [Tell(note) for note in self._end.notes]
             self._end.notes.clear()

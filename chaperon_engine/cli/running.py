@@ -14,6 +14,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,9 @@ def execute(
 async def _execute(
     request: LaunchRequest, terminal: Terminal, print_token: bool, fleet: Fleet | None
 ) -> int:
-    shown = GatheringShown(terminal, print_token=print_token)
+    shown = GatheringShown(
+        terminal, print_token=print_token, until=time.time() + request.start_timeout_s
+    )
     interrupts = Interrupts(terminal)
     with interrupts.installed():
         if fleet is None:
@@ -136,9 +139,11 @@ async def _see_through(
 class GatheringShown:
     """How to attach machines, and which have attached, while a run waits for them."""
 
-    def __init__(self, terminal: Terminal, *, print_token: bool):
+    def __init__(self, terminal: Terminal, *, print_token: bool, until: float):
+        """`until`: when the start waits no longer, by the wall clock; about, for it is a label."""
         self._terminal = terminal
         self._print_token = print_token
+        self._until = f"{datetime.fromtimestamp(until):%H:%M:%S}"
         self._shown: Gathering | None = None
         self.placed = 0
         """So many are started by a fleet."""
@@ -161,7 +166,10 @@ class GatheringShown:
         tokens = Path(gathering.token_file)
         others = gathering.expected - self.placed
         if not others:
-            return f"Waiting for {plural(self.placed, 'agent')} of the fleet."
+            return (
+                f"Waiting for {plural(self.placed, 'agent')} of the fleet.\n"
+                f"The start waits until {self._until} (--start-timeout)."
+            )
         and_fleet = f", and {self.placed} of the fleet" if self.placed else ""
         lines = [
             f"Waiting for {plural(others, 'agent')}{and_fleet}. On each machine, with its copy of "
@@ -178,6 +186,7 @@ class GatheringShown:
             "Others watch from their machines with observer.token, and steer with operator.token:",
             *command_lines(visible(gathering.attach, 2000), width),
             f"The token files are here: {visible(tokens.parent, 2000)}",
+            f"The start waits until {self._until} (--start-timeout).",
         ]
         return "\n".join(lines)
 

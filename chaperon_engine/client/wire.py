@@ -125,7 +125,7 @@ class LocalWire:
         early: list[FromEngine],
     ):
         self.welcome = welcome
-        self._name = directory.id
+        self._directory = directory
         self._reader = reader
         self._writer = writer
         self._decoder = decoder
@@ -167,7 +167,7 @@ class LocalWire:
         """See `Wire`."""
         for message in self._early:
             ears.heard(message)
-        self._task = asyncio.create_task(self._read(ears), name=f"run {self._name}")
+        self._task = asyncio.create_task(self._read(ears), name=f"run {self._directory.id}")
 
     async def send(self, message: Message) -> None:
         """See `Wire`; what does not arrive is told by the end of what comes."""
@@ -186,11 +186,17 @@ class LocalWire:
             await self._writer.wait_closed()
 
     async def _read(self, ears: Ears) -> None:
-        failure = f"the engine of {self._name} ended without a report: `chaperon recover` makes it"
+        problem = ""
         try:
             while data := await self._reader.read(READ_BYTES):
                 for message in self._decoder.feed(data):
                     ears.heard(message)
         except (OSError, ProtocolError) as error:
-            failure = f"{failure} ({visible(error)})"
-        ears.ended(EngineError(failure))
+            problem = f" ({visible(error)})"
+        ears.ended(EngineError(f"{self._how_it_ended()}{problem}"))
+
+    def _how_it_ended(self) -> str:
+        name = self._directory.id
+        if self._directory.report.exists():
+            return f"the engine of {name} has ended: `chaperon report {name}` shows its report"
+        return f"the engine of {name} ended without a report: `chaperon recover {name}` makes it"

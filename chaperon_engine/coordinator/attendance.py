@@ -18,6 +18,7 @@ from chaperon_engine.coordinator.events import (
     ApplyFrame,
     DropAgent,
     Limits,
+    NoteReason,
     Say,
     TellAgent,
     WorkerState,
@@ -166,8 +167,8 @@ class Attendance(ABC):
                 return []
             case AgentFrame(frame=frame):
                 return self._agent_frame(agent, link, frame, now)
-            case AgentStopped(why=why):
-                return self._agent_stopped(agent, visible(why), now)
+            case AgentStopped(why=why, died=died):
+                return self._agent_stopped(agent, visible(why), now, died=died)
             case WorkerIdle(epoch=epoch):
                 # One that crossed shares on their way to it does not count.
                 agent.is_idle = epoch >= agent.taken_epoch
@@ -175,8 +176,8 @@ class Attendance(ABC):
             case AgentDone(no_session_passed_init=refused_all):
                 if not agent.had_last_frame:
                     # What a process that died had kept was delivered by another one.
-                    died = "its process died"
-                    return [*self.roster.drop(agent, ""), *self._lose(agent, died, now)]
+                    why = "its process died"
+                    return [*self.roster.drop(agent, ""), *self._lose(agent, why, now)]
                 agent.state, agent.refused_all, agent.note = "done", refused_all, ""
                 return [
                     *self.roster.drop(agent, ""),
@@ -196,10 +197,15 @@ class Attendance(ABC):
         self._alone_since = None
         if agent.state == "away":
             assert agent.away_since is not None
-            away = f"agent {agent.name} returned after {show_duration(now - agent.away_since)}"
+            away_s = now - agent.away_since
             agent.state, agent.away_since, agent.note = "running", None, ""
-            self.reasons.append(f"{away}: what it measured is not lost")
-            actions.append(Say("warning", away))
+            back = (
+                f"agent {agent.name} returned after {show_duration(away_s)}: what it measured is "
+                "not lost"
+            )
+            if away_s > self.limits.lease_s:
+                back += "; its load stays stopped"
+            actions += self._state("warning", back)
         if self.aborted_at is not None:
             actions.append(TellAgent(link, AbortLoad()))
         elif self.stopped_at is not None:
@@ -236,22 +242,31 @@ class Attendance(ABC):
             for lost in frame.lost:
                 note = f"agent {agent.name} lost worker {lost.worker}: {visible(lost.note)}"
                 self.partial = True
-                self.reasons.append(note)
                 agent.lost_workers += 1
-                actions.append(Say("error", note))
+                actions += self._state("error", note)
             if frame.lost and not agent.cores_left:
                 agent.has_stopped = True
                 actions += self._leaves(agent, "all of its workers were lost", now)
         return [*actions, AckFrames(link, agent.next_seq)]
 
-    def _agent_stopped(self, agent: Agent, why: str, now: float) -> list[Action]:
-        """Its load ended; that of the others may go on."""
+    def _agent_stopped(
+        self, agent: Agent, why: str, now: float, *, died: bool = False
+    ) -> list[Action]:
+        """Its load ended; that of the others may go on. Who died is missed at any time."""
         agent.has_stopped = True
-        if agent.number in self.drained_at or agent.has_left or self._is_ending(now):
+        is_known = agent.number in self.drained_at or agent.has_left or self._is_ending(now)
+        reason = f"agent {agent.name} stopped its load before the others: {why}"
+        if died:
+            reason = f"agent {agent.name} did not see its load through: {why}"
+        if (is_known and not died) or reason in self.reasons:
             return []
         self.partial = True
-        self.reasons.append(f"agent {agent.name} stopped its load before the others: {why}")
-        return [Say("error", self.reasons[-1]), *self._leaves(agent, why, now)]
+        return [*self._state("error", reason), *self._leaves(agent, why, now)]
+
+    def _state(self, level: str, reason: str) -> list[Action]:
+        """The report will say so, whoever makes it."""
+        self.reasons.append(reason)
+        return [NoteReason(reason), Say(level, reason)]
 
     def _leaves(self, agent: Agent, why: str, now: float) -> list[Action]:
         """It takes no part in the load any more: what the run was told to do then."""
@@ -319,8 +334,7 @@ class Attendance(ABC):
                 agent.state = "done"
                 continue
             self.partial = True
-            self.reasons.append(f"agent {agent.name} was away: {agent.note}")
-            actions.append(Say("error", self.reasons[-1]))
+            actions += self._state("error", f"agent {agent.name} was away: {agent.note}")
             actions += self._placements.gone(agent.number, "was away")
             actions += self._leaves(agent, agent.note, now)
         return actions

@@ -42,6 +42,7 @@ __all__ = [
     "LocateHang",
     "NoteDrain",
     "NoteHandOver",
+    "NoteReason",
     "NoteSteering",
     "RefuseRun",
     "Say",
@@ -287,6 +288,13 @@ class NoteDrain:
 
 
 @dataclass(frozen=True)
+class NoteReason:
+    """Keep in the journal what the report will say of an agent."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class NoteHandOver:
     """Keep in run.json who took what from whom."""
 
@@ -324,6 +332,7 @@ Action = (
     | Say
     | NoteSteering
     | NoteDrain
+    | NoteReason
     | NoteHandOver
     | RefuseRun
     | FinishRun

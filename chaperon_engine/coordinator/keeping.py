@@ -15,7 +15,7 @@ from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Steered, WorkerLost
+from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Stated, Steered, WorkerLost
 from chaperon_engine.runs.record import (
     LIBRARIES,
     HandOver,
@@ -95,6 +95,10 @@ class RunKeeper:
             journal.append(WorkerLost(worker=worker, note=note, slots=slots))
 
         self._write(write)
+
+    def stated(self, reason: str) -> None:
+        """The report will say this of an agent, also if the engine does not live to make it."""
+        self._write(lambda journal: journal.append(Stated(reason=reason)))
 
     def steered(self, at_s: float, action: str, by: str) -> None:
         """Somebody, or a limit, stopped or aborted the run."""

@@ -41,6 +41,7 @@ from chaperon_engine.coordinator.events import (
     LocateHang,
     NoteDrain,
     NoteHandOver,
+    NoteReason,
     NoteSteering,
     RefuseRun,
     Say,
@@ -279,6 +280,8 @@ class Coordinator:
                 self._note(what, by)
             case NoteDrain(member, by):
                 self._keeper.drained(self._now_s(), member, by)
+            case NoteReason(reason):
+                self._keeper.stated(reason)
             case NoteHandOver(hand_over):
                 self._keeper.handed_over(hand_over)
             case RefuseRun(reason, user_error):
@@ -341,6 +344,8 @@ class Coordinator:
         taken = {agent.number for agent in agents}
         for number in set(range(len(self._crew), members)) - taken:
             self.aggregate.absent(number)
+        for agent in agents:
+            self.aggregate.name_member(agent.number, f"agent {agent.name}")
         self.aggregate.begin(start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)

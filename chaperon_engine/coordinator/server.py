@@ -31,6 +31,8 @@ MAX_REMOTE = 32
 """Viewers on other machines: each costs processor time that steering and agents need as well."""
 FAREWELL_S = 5.0
 """How long viewers have to take the last snapshot and close."""
+SUBSCRIBE_S = 1.0
+"""How long those have of it who are there and have not yet said what they look at."""
 
 
 class ClientServer:
@@ -119,12 +121,12 @@ class ClientServer:
                     await self._was_answered.wait()
         self._is_over = True
         for viewer in list(self._viewers.values()):
-            viewer.publish_last()
-        waiting = [viewer.closed.wait() for viewer in self._viewers.values()]
-        if waiting:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL_S):
-                    await asyncio.gather(*waiting)
+            if viewer.looks:
+                viewer.publish_last()
+        if not await self._all_leave(SUBSCRIBE_S):
+            for viewer in list(self._viewers.values()):
+                viewer.publish_last()
+            await self._all_leave(FAREWELL_S - SUBSCRIBE_S)
         for viewer in list(self._viewers.values()):
             viewer.abort()
         if self._server is not None:
@@ -133,7 +135,20 @@ class ClientServer:
         if self._path is not None:
             _remove(self._path)
 
+    async def _all_leave(self, within_s: float) -> bool:
+        """Whether all viewers have gone by then, those too that come meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._viewers:
+                    await next(iter(self._viewers.values())).closed.wait()
+        return not self._viewers
+
     # what wires and viewers call
+
+    @property
+    def is_over(self) -> bool:
+        """See `viewer.Host`."""
+        return self._is_over
 
     def admit(self, wire: Wire) -> Viewer | None:
         """See `wires.Reception`."""

@@ -132,6 +132,11 @@ WINDOW_COST = 25.0
 class Host(Protocol):
     """Who looks after all viewers."""
 
+    @property
+    def is_over(self) -> bool:
+        """The run has ended: who looks at it now sees it for the last time."""
+        ...
+
     def greet(self, viewer: Viewer, hello: Hello) -> None: ...
 
     def may_read(self, viewer: Viewer) -> bool:
@@ -250,6 +255,8 @@ class Viewer:
         rate_hz = 0.1 if not rate_hz > 0.1 else min(rate_hz, MAX_RATE_HZ)
         self._period_s = 1 / rate_hz
         self._due_at = now
+        if self._host.is_over:
+            self.publish_last()
 
     # what it is told
 
@@ -286,6 +293,8 @@ class Viewer:
         The viewer closes first: a request of its own that met a closed socket would take along
         what it has not read yet.
         """
+        if self._said_last:
+            return
         if self._view is not None:
             self.send(SnapshotMessage(snapshot=self._run.snapshot(self._view, self._seen)))
         self._said_last = True

@@ -320,6 +320,10 @@ class RunAggregate:
         """Over all workers."""
         return iterations_of(self._workers)
 
+    def name_member(self, worker: int, name: str) -> None:
+        """What the verdict on the generator calls a member that is another machine."""
+        self._seconds.health.names[worker] = name
+
     @property
     def health(self) -> HealthView:
         """The verdict on the generator."""

@@ -69,6 +69,8 @@ class HealthTracker:
     """The verdicts of a run, second by second."""
 
     def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        """What people call members that are no workers of this machine."""
         self._worker_seconds = 0
         self._counts = {DEGRADED: 0, SATURATED: 0}
         self._first: dict[str, float] = {}
@@ -96,7 +98,8 @@ class HealthTracker:
                 self._first.setdefault(SATURATED, float(second))
                 self._counts[SATURATED] += 1
             if LEVELS.index(found.level) > LEVELS.index(worst.level):
-                worst = Verdict(found.level, f"worker {worker}: {found.reason}")
+                name = self.names.get(worker, f"worker {worker}")
+                worst = Verdict(found.level, f"{name}: {found.reason}")
             self._worst_lag_us = max(self._worst_lag_us, sample.lag_p99_us)
             self._worst_cpu = max(self._worst_cpu, sample.cpu)
             self._worst_steal = max(self._worst_steal, sample.steal)

@@ -183,6 +183,8 @@ class AgentStopped(Message, frozen=True, kw_only=True):
     and again on each connection."""
 
     why: Sentence
+    died: bool = False
+    """Said by its successor: what it measured after its last frame is lost."""
 
 
 class AgentNote(Message, frozen=True, kw_only=True):

@@ -77,6 +77,12 @@ class Steered(Record, frozen=True, kw_only=True):
     by: str
 
 
+class Stated(Record, frozen=True, kw_only=True):
+    """Something that the report says of an agent, as soon as it was known."""
+
+    reason: str
+
+
 class Ended(Record, frozen=True, kw_only=True):
     """Last record of a run whose engine lived to its end."""
 
@@ -86,7 +92,7 @@ class Ended(Record, frozen=True, kw_only=True):
     reasons: list[str]
 
 
-AnyRecord = Header | FrameRecord | WorkerLost | Steered | Ended
+AnyRecord = Header | FrameRecord | WorkerLost | Steered | Stated | Ended
 
 
 class JournalWriter:

@@ -17,6 +17,7 @@ from chaperon_engine.runs.journal import (
     FrameRecord,
     Header,
     JournalReader,
+    Stated,
     Steered,
     WorkerLost,
 )
@@ -84,6 +85,8 @@ class _Replay:
     missing: dict[int, int] = field(default_factory=dict)
     """Latencies that died with each lost worker."""
     steered: list[Steered] = field(default_factory=list)
+    stated: list[str] = field(default_factory=list)
+    """What the engine had said of its agents."""
     ended: Ended | None = None
     problem: str = ""
 
@@ -104,6 +107,8 @@ class _Replay:
         elif isinstance(entry, Steered):
             self.steered.append(entry)
             self.aggregate.end_load(entry.at_s)
+        elif isinstance(entry, Stated):
+            self.stated.append(visible(entry.reason))
         else:
             self.ended = entry
         return True
@@ -133,6 +138,8 @@ class _Replay:
             known.get(worker) or WorkerRecord(worker=worker, pid=pid, core=core)
             for worker, pid, core in header.workers
         ]
+        for number, name in self._names().items():
+            self.aggregate.name_member(number, name)
         return True
 
     def _apply(self, aggregate: RunAggregate, frame: Frame) -> bool:
@@ -177,6 +184,7 @@ class _Replay:
         reasons = [
             f"{action.action} by {action.by} at {action.at_s:.1f} s" for action in self.steered
         ]
+        reasons += self.stated
         names = self._names()
         reasons += [
             f"{names[action.member]} was drained by {visible(action.by)} at {action.at_s:.1f} s"

@@ -25,7 +25,13 @@ from chaperon_engine.errors import UserError
 from chaperon_engine.net.allowed import AllowedTargets
 from chaperon_engine.net.url import Origin
 from chaperon_engine.serve.line import Item
-from chaperon_engine.serve.options import OptionParser, Options, output_path, read_options
+from chaperon_engine.serve.options import (
+    NO_AGENTS,
+    OptionParser,
+    Options,
+    output_path,
+    read_options,
+)
 from chaperon_engine.serve.store import QueueStore
 from chaperon_engine.serve.targets import files_within, origins, urls_within
 from chaperon_engine.text import visible
@@ -103,6 +109,8 @@ class Admission:
         """The owner's own launch, who may run anything: only that it can be run is checked."""
         if request.data is None and not os.path.isabs(request.file):
             raise UserError("the file of a launch must be an absolute path")
+        if request.listen:
+            raise UserError(f"listen: {NO_AGENTS}")
         export.check(request.exports, request.export_options)
         plan = await self._describe(request)
         plan.check_ready()

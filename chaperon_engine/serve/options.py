@@ -23,6 +23,13 @@ from chaperon_engine.text import visible
 GROUP = "chaperon.option_parsers"
 DEFAULT_PARSER = "default"
 
+NO_AGENTS = (
+    "a run of the queue is made on this machine alone; `chaperon run --listen` has other machines "
+    "take part or watch"
+)
+_OF_SEVERAL_MACHINES = frozenset(
+    {"listen", "expect", "start_timeout", "fewer_ok", "on_loss", "tls_cert", "tls_key", "tls_ca"}
+)
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OUTPUT_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 MAX_OUTPUT_LENGTH = 300
@@ -115,6 +122,8 @@ def read_options(raw: dict[str, Any]) -> Options:
     """Check and type the options of one test. Raises UserError with one sentence."""
     for key in raw:
         known = RawOptions.__struct_fields__
+        if key in _OF_SEVERAL_MACHINES:
+            raise UserError(f"{key}: {NO_AGENTS}")
         if key not in known:
             raise UserError(f"unknown option '{visible(key, 80)}'{did_you_mean(key, known)}")
     try:

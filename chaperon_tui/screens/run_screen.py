@@ -83,7 +83,7 @@ class RunScreen(Screen[None]):
                 self.view.take(snapshot)
         except (ChaperonError, OSError) as error:
             self.store.lost = in_words(error)
-        if not self.store.is_finished:
+        if not self.store.is_finished and not self.store.lost:
             self.store.lost = f"the engine of {self.store.run_id} ended without a report"
         self.store.outage = ""
         self.view.draw()

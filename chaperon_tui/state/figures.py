@@ -173,6 +173,8 @@ class Progress:
     share: float | None
     """0 to 1; None if the end is not known."""
     is_over: bool = False
+    is_partial: bool = False
+    """Something is missing in what was measured; the log says what."""
 
 
 _STATES = {
@@ -199,16 +201,17 @@ def progress(store: RunStore) -> Progress:
     elif store.is_stopping:
         state = "stopping"
     elapsed = show_time(snapshot.elapsed_s)
+    is_over, is_partial = snapshot.state == "finished", snapshot.partial
     if snapshot.planned_s:
         part = snapshot.elapsed_s / snapshot.planned_s
         text = f"{elapsed} of {show_time(snapshot.planned_s)}"
-        return Progress(title, state, text, min(part, 1.0), snapshot.state == "finished")
+        return Progress(title, state, text, min(part, 1.0), is_over, is_partial)
     done = snapshot.sessions.started - snapshot.sessions.active
     if snapshot.sessions.planned:
         part = done / snapshot.sessions.planned
         text = f"{elapsed} · {show_count(done)} of {show_count(snapshot.sessions.planned)} sessions"
-        return Progress(title, state, text, part, snapshot.state == "finished")
-    return Progress(title, state, elapsed, None, snapshot.state == "finished")
+        return Progress(title, state, text, part, is_over, is_partial)
+    return Progress(title, state, elapsed, None, is_over, is_partial)
 
 
 def show_time(value_s: float) -> str:

@@ -27,8 +27,9 @@ class StateLine(Painted):
         state = f"{progress.state}  "
         tail = f"  {mode} " if mode else " "
         text = f"  {progress.text}" if progress.text else ""
-        room = width - text_width(head + state + tail + text)
-        row: list[tuple[str, str]] = [(head, "title"), (state, "key")]
+        partial = "PARTIAL  " if progress.is_partial else ""
+        room = width - text_width(head + state + partial + tail + text)
+        row: list[tuple[str, str]] = [(head, "title"), (state, "key"), (partial, "warn")]
         if progress.share is not None and room >= 6:
             length = min(room, 60)
             done, rest = progress_bar(progress.share, length)

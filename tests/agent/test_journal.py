@@ -57,6 +57,7 @@ def test_what_was_not_acknowledged_is_left_with_a_frame_that_ends_the_stream():
     assert (left.opened.instance, left.opened.member, left.opened.epoch) == (INSTANCE, 3, 1)
     assert [frame.seq for frame in left.frames] == [2, 3, 4]
     assert left.next_seq == 5
+    assert left.died
     aggregate = RunAggregate(1)
     for frame in (*made[:2], *left.frames):
         assert aggregate.apply(frame)
@@ -78,6 +79,7 @@ def test_a_frame_takes_the_place_of_an_earlier_one_with_its_number():
     left = journal.left()
     assert left is not None
     assert left.frames == [second]
+    assert not left.died
 
 
 def test_a_torn_tail_costs_only_the_last_frame():

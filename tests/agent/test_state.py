@@ -82,9 +82,13 @@ def prepare(shares: list[int], *, of: int = 8, epoch: int = 1) -> AgentPrepare:
 class Driver:
     """Drives a state machine through time and keeps what it answered."""
 
-    def __init__(self, workers: int = 2, *, left: Outbox | None = None, **limits: Any):
+    def __init__(
+        self, workers: int = 2, *, left: Outbox | None = None, died: bool = False, **limits: Any
+    ):
         self.now = 100.0
-        self.agent = AgentState(HELLO, workers, self.now, limits=AgentLimits(**limits), left=left)
+        self.agent = AgentState(
+            HELLO, workers, self.now, limits=AgentLimits(**limits), left=left, died=died
+        )
         self.said: list[Action] = []
         self._seq = [0] * workers
         self._sent = [0] * workers
@@ -519,6 +523,36 @@ def test_a_signal_stops_gracefully_and_a_second_one_at_once():
     assert finish(driver.tell(Disconnected("closed"))).ending == "interrupted"
 
 
+def test_a_second_signal_leaves_also_when_the_coordinator_is_not_there():
+    driver = Driver()
+    driver.start()
+    driver.tell(Disconnected("cut"))
+    assert Say("info", "leaving; once more to leave at once") in driver.tell(LeaveAsked())
+    driver.tell(LeaveAsked())
+    driver.frame(0, 1, last=True)
+    driver.worker(0, WorkerDone())
+    driver.frame(1, 1, last=True)
+    ended = finish(driver.worker(1, WorkerDone()))
+    assert ended.ending == "interrupted"
+    assert len(driver.agent.outbox) == 1
+
+
+def test_who_looks_for_the_coordinator_says_what_waits_now_and_then():
+    driver = Driver()
+    driver.start()
+    driver.wait(15.5, hears=False)
+    for number in (0, 1):
+        driver.frame(number, 1, last=True)
+        driver.worker(number, WorkerDone())
+    driver.wait(65, hears=False)
+    sentence = (
+        "looking for the coordinator: 1 frame waits to be delivered; Ctrl-C ends this, and keeps "
+        "what waits on this host"
+    )
+    said = [each.text for each in driver.said if isinstance(each, Say)]
+    assert said.count(sentence) == 2
+
+
 def test_what_an_earlier_agent_left_is_delivered_and_nothing_else():
     frames = [Frame(4, 1, seq, 0, 1, last=seq == 6) for seq in (5, 6)]
     driver = Driver(0, left=Outbox(frames, next_seq=7))
@@ -529,6 +563,16 @@ def test_what_an_earlier_agent_left_is_delivered_and_nothing_else():
     assert [message.frame.seq for message in told(actions)] == [6]
     assert driver.hear(prepare([1]), StopLoad()) == []
     assert told(driver.hear(Ack(next_seq=7))) == [AgentDone()]
+    assert finish(driver.tell(Disconnected("closed"))).ending == "done"
+
+
+def test_that_an_earlier_agent_died_is_told_before_what_it_left():
+    driver = Driver(0, left=Outbox([Frame(4, 1, 5, 0, 1, last=True)], next_seq=6), died=True)
+    driver.tell(Tick(), Connected())
+    stopped, frame = told(driver.hear(Admitted(member=4, lease_s=15, next_seq=5)))
+    assert stopped == AgentStopped(why="its process died", died=True)
+    assert frame.frame.seq == 5
+    driver.hear(Ack(next_seq=6))
     assert finish(driver.tell(Disconnected("closed"))).ending == "done"
 
 

@@ -255,6 +255,23 @@ def test_a_coordinator_that_stood_still_blames_nobody_for_its_silence() -> None:
     assert (driver.run.status, driver.run.reasons) == ("complete", [])
 
 
+@pytest.mark.parametrize("is_ending", [False, True])
+def test_what_a_dead_agent_had_kept_does_not_make_the_run_whole(is_ending: bool) -> None:
+    driver = Driver()
+    driver.start()
+    if is_ending:
+        driver.tell(StopAsked("client"))
+    driver.tell(AgentGone(1, "reset"))
+    for link in (7, 8):
+        # Its successor, and that once more after another loss of the connection.
+        driver.say(link, hello("a", epoch=1))
+        driver.say(link, AgentStopped(why="its process died", died=True))
+    driver.done(8, 0)
+    assert driver.run.partial
+    assert driver.run.reasons[-1] == "agent a did not see its load through: its process died"
+    assert len(driver.run.reasons) == 1 + is_ending
+
+
 def test_a_coordinator_that_stood_still_before_the_load_waits_as_long_as_before() -> None:
     driver = Driver(start_timeout_s=5.0)
     driver.say(1, hello("a"))

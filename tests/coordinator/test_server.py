@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from chaperon_engine.client.connection import RunClient
 from chaperon_engine.coordinator.server import ClientServer
 from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.definition.plan import Plan
+from chaperon_engine.errors import EngineError
 from chaperon_engine.metrics.model import IterationCounts, LogLine, SessionCounts
 from chaperon_engine.metrics.snapshot import (
     HealthView,
@@ -44,6 +46,7 @@ from chaperon_engine.protocol.messages import (
     Welcome,
     WindowReply,
 )
+from chaperon_engine.runs.directory import RunDirectory
 
 PLAN = Plan(load_test="T", file="", services=[], populations=[])
 WELCOME = Welcome(protocol=1, run_id="r", pid=1, plan=msgspec.msgpack.encode(PLAN))
@@ -318,3 +321,50 @@ async def test_at_the_end_every_viewer_gets_the_last_snapshot_and_the_socket_goe
     await viewer.leave()
     await closing
     assert not house.path.exists()
+
+
+async def client_of(house: House, *, run: str = "r") -> RunClient:
+    directory = RunDirectory(house.path.parent / run)
+    return await RunClient.open(directory, house.path, lease=False, timeout_s=5)
+
+
+@pytest.mark.parametrize("comes", ["before", "after"])
+async def test_who_looks_while_the_engine_takes_its_leave_gets_the_last_snapshot(
+    house: House, comes: str
+) -> None:
+    house.server.answer_all(WELCOME)
+    # It keeps the socket open for the one that comes when the leave has begun.
+    other = await house.viewer(HELLO, Subscribe())
+    await house.until(lambda: any(c.looks for c in house.server._viewers.values()))
+    client = await client_of(house) if comes == "before" else None
+    house.run.state = "finished"
+    closing = asyncio.create_task(house.server.close())
+    await house.until(lambda: house.server.is_over)
+    client = client or await client_of(house)
+    assert [snapshot.state async for snapshot in client.snapshots()] == ["finished"]
+    await client.close()
+    await other.leave()
+    await closing
+
+
+@pytest.mark.parametrize(
+    ("is_there", "sentence"),
+    [
+        (False, "the engine of r ended without a report: `chaperon recover r` makes it"),
+        (True, "the engine of r has ended: `chaperon report r` shows its report"),
+    ],
+)
+async def test_who_comes_too_late_hears_what_there_is(
+    house: House, is_there: bool, sentence: str
+) -> None:
+    house.server.answer_all(WELCOME)
+    client = await client_of(house)
+    if is_there:
+        (house.path.parent / "r").mkdir()
+        (house.path.parent / "r" / "report.json").touch()
+    for viewer in house.server._viewers.values():
+        viewer.abort()
+    with pytest.raises(EngineError) as caught:
+        _ = [snapshot async for snapshot in client.snapshots()]
+    assert sentence in str(caught.value)
+    await client.close()

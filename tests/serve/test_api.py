@@ -71,6 +71,10 @@ async def test_without_the_token_nothing_is_told_not_even_what_exists(api: Api) 
         ({"load_tests": [{"test": "short.py"}]}, "short.py: "),
         ({"load_tests": [{"test": "short.py:Quick", "options": {"x": 1}}]}, "unknown option 'x'"),
         (
+            {"load_tests": [{"test": "short.py:Quick", "options": {"listen": "127.0.0.1:0"}}]},
+            "listen: a run of the queue is made on this machine alone",
+        ),
+        (
             {"load_tests": [{"test": "Quick", "options": {"export": "influxdb"}}]},
             "export 'influxdb' is not allowed here; known are csv, json and timeline",
         ),

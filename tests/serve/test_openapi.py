@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from chaperon_engine.client.queue import QueueEntry
+from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.serve.documents import as_objects
 from chaperon_engine.serve.handlers import Handlers
 from chaperon_engine.serve.openapi import document
@@ -114,3 +115,8 @@ def test_whatever_is_sent_the_answer_is_one_that_the_document_tells(
         timeout=20,
         excluded_checks=excluded,
     )
+
+
+def test_how_to_attach_is_no_part_of_what_the_queue_shows():
+    shown = as_objects(Gathering(join="j", attach="a", token_file="/t", expected=1, attached=[]))
+    assert shown == {"expected": 1, "attached": []}

@@ -78,6 +78,7 @@ async def test_the_owner_is_told_what_is_wrong_with_a_launch(api: Api, folder: P
             (launch_of(folder, "Quik"), "Quik"),
             (launch_of(folder, "Quick", exports={"cvs": ""}), "cvs"),
             (launch_of(folder, "Quick", overrides=["delai=1"]), "did you mean 'delay'"),
+            (launch_of(folder, "Quick", listen="127.0.0.1:0", expect=1), "on this machine alone"),
         ]:
             with pytest.raises(UserError, match=words):
                 await client.add(request)

@@ -40,6 +40,7 @@ def test_options_are_read_as_people_write_them() -> None:
     [
         ({"tagg": "x"}, "unknown option 'tagg'; did you mean 'tag'?"),
         ({"overrides": []}, "unknown option 'overrides'"),
+        ({"listen": "127.0.0.1:0"}, "listen: a run of the queue is made on this machine alone"),
         ({"tag": ""}, "tag is"),
         ({"tag": "a/b"}, "tag is"),
         ({"tag": "x" * 65}, "tag is"),

@@ -470,7 +470,7 @@ async def test_nothing_is_drawn_when_nothing_changes(tmp_path, monkeypatch):
 async def test_a_run_that_cannot_be_attached_ends_the_ui_with_one_sentence(
     tmp_path, monkeypatch, error, said
 ):
-    async def attach(self, run=None, **options):
+    async def attach(self, run=None, on_gathering=None):
         raise error
 
     monkeypatch.setattr(FakeEngine, "attach", attach)

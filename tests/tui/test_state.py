@@ -64,6 +64,7 @@ from chaperon_tui.state.series import SeriesChoice, calm_rows
 from chaperon_tui.state.store import LOG_LINES, RunStore
 from chaperon_tui.state.table import Column, Table, body_row, column_at, header_row, widths
 from chaperon_tui.state.tables import errors_table, log_time, series_table, workers_table
+from chaperon_tui.widgets.bars import StateLine
 from tests.tui import canned, canned_large
 
 
@@ -231,6 +232,14 @@ def test_the_state_of_a_run_is_said_in_words(state, stopping, expected):
     store.is_stopping = stopping
     store.fold(canned.snapshot(state=state))
     assert progress(store).state == expected
+
+
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_a_partial_run_says_so_as_soon_as_it_is(is_partial):
+    store = RunStore("run", canned.plan())
+    store.fold(msgspec.structs.replace(canned.snapshot(), partial=is_partial))
+    (row,) = StateLine(lambda: (progress(store), "")).paint(80, 1)
+    assert (("PARTIAL  ", "warn") in row) == is_partial
 
 
 def test_progress_counts_sessions_when_only_the_work_decides():
