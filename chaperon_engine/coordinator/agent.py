@@ -63,6 +63,8 @@ class Agent:
     """Its own clock in the latest pong."""
     is_idle: bool = False
     had_last_frame: bool = False
+    leaving_since: float | None = None
+    """It has sent everything, and its connection ended before its leave."""
     refused_all: bool = False
     pinged_at: float = 0.0
     pings: dict[int, float] = field(default_factory=dict)

@@ -179,6 +179,7 @@ class Attendance(ABC):
                     why = "its process died"
                     return [*self.roster.drop(agent, ""), *self._lose(agent, why, now)]
                 agent.state, agent.refused_all, agent.note = "done", refused_all, ""
+                agent.leaving_since = None
                 return [
                     *self.roster.drop(agent, ""),
                     *self._placements.gone(agent.number, "ended before it"),
@@ -296,8 +297,9 @@ class Attendance(ABC):
         if agent is None or not begun or not agent.alive:
             return actions
         if agent.had_last_frame:
-            # Only its leave is missing, which says nothing that a report needs.
-            agent.state = "done"
+            # Only its leave is missing, which says nothing that a report needs. But it does not
+            # know yet that everything has come.
+            agent.state, agent.leaving_since = "done", now
         else:
             actions.append(Say("warning", f"the connection to agent {agent.name} was lost"))
         return [*actions, *self._placements.gone(agent.number, "lost its connection")]

@@ -224,6 +224,11 @@ class Departure(Respread):
         if self.state in ("starting", "finished") or not self._is_alone:
             return []
         actions: list[Action] = []
+        if any(
+            agent.leaving_since is not None and now - agent.leaving_since < self.limits.leave_s
+            for agent in self.roster.agents
+        ):
+            return []
         if self.roster.alive:
             actions = self._wait_for_away(now)
             if self.roster.alive:

@@ -359,6 +359,8 @@ class Limits(WatchLimits):
     """The same for one whose host is said to be gone; pings go out each second."""
     return_wait_s: float = 60.0
     """How long the end of the run waits for agents that are away."""
+    leave_s: float = 3.0
+    """The same for those that have sent everything, and whose leave got lost."""
     hello_s: float = 10.0
     """How long an authenticated agent may take to say who it is."""
 

@@ -112,7 +112,8 @@ class Run(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        for _ in range(LONGEST_STEPS + round(self.world.asleep_until - self.world.now) * 5):
+        asleep_s = max(0.0, self.world.asleep_until - self.world.now)
+        for _ in range(LONGEST_STEPS + round(asleep_s * 5)):
             if self.world.is_over:
                 break
             self.world.step()
