@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaperon_engine.coordinator.agent import Agent
-from chaperon_engine.coordinator.events import Terms
+from chaperon_engine.coordinator.events import Terms, WorkerState
+from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.metrics.counters import WorkerCounters
 from chaperon_engine.metrics.model import Frame
+from chaperon_engine.runs.build import Ending
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Ended, Header, JournalWriter, Stated, Steered, WorkerLost
 from chaperon_engine.runs.record import (
@@ -36,6 +38,18 @@ def terms_of(launch: LaunchRequest) -> Terms | None:
         start_timeout_s=launch.start_timeout_s,
         fewer_ok=launch.fewer_ok,
         on_loss=launch.on_loss,
+    )
+
+
+def ending_of(state: RunState, duration_s: float) -> Ending:
+    """How a run ended, for its report."""
+    members: list[WorkerState | Agent] = [*state.workers, *state.roster.agents]
+    return Ending(
+        status=state.status,
+        duration_s=duration_s,
+        partial=state.partial,
+        reasons=list(state.reasons),
+        lost={each.number: each.note for each in members if each.state == "lost"},
     )
 
 
@@ -131,8 +145,14 @@ class RunKeeper:
         self._journal = None
         self._give_up(error)
 
-    def end(self, ended: Ended) -> None:
+    def end(self, ending: Ending) -> None:
         """The run is over: close the journal, write run.json."""
+        ended = Ended(
+            at_s=ending.duration_s,
+            status=ending.status,
+            partial=ending.partial,
+            reasons=ending.reasons,
+        )
 
         def write(journal: JournalWriter) -> None:
             journal.flush()

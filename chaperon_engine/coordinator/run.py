@@ -54,15 +54,15 @@ from chaperon_engine.coordinator.events import (
     WorkerExited,
     WorkerIsLost,
 )
-from chaperon_engine.coordinator.keeping import RunKeeper, record_of, terms_of
+from chaperon_engine.coordinator.keeping import RunKeeper, ending_of, record_of, terms_of
 from chaperon_engine.coordinator.server import ClientServer
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.view import (
     NOBODY_IS_INVITED,
-    Invitation,
     Invitations,
     LogMemory,
     Outcome,
+    gathering_of,
     make_snapshot,
 )
 from chaperon_engine.coordinator.viewer import Seen
@@ -79,16 +79,15 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     AcceptedSeries,
     FromWorker,
-    Gathering,
     Prepare,
     Refused,
     Welcome,
     WorkerFailed,
 )
 from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart, FromAgent, ToAgent
-from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
+from chaperon_engine.runs.build import build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
-from chaperon_engine.runs.journal import Ended, Header
+from chaperon_engine.runs.journal import Header
 from chaperon_engine.runs.record import RunRecord, WorkerRecord
 from chaperon_engine.runs.report import Report
 from chaperon_engine.runs.window import read_window
@@ -220,17 +219,9 @@ class Coordinator:
         if self._attachment is not None:
             invitations = self._attachment.invitations
             self.server.gather(
-                self._gathering(invitations.here), self._gathering(invitations.elsewhere)
+                gathering_of(self.state, invitations.here),
+                gathering_of(self.state, invitations.elsewhere),
             )
-
-    def _gathering(self, invitation: Invitation) -> Gathering:
-        return Gathering(
-            join=invitation.join,
-            attach=invitation.attach,
-            token_file=invitation.token_file,
-            expected=self.launch.expect,
-            attached=[agent.name for agent in self.state.roster.agents],
-        )
 
     # events in, actions out
 
@@ -439,33 +430,12 @@ class Coordinator:
             record_of(agents[each.worker]) if each.worker in agents else each
             for each in self.record.workers
         ]
-        lost_workers = [each for each in self.state.workers if each.state == "lost"]
-        lost_agents = [each for each in agents.values() if each.state == "lost"]
         duration_s = (self._end_ns - self._start_ns) / 1e9
         self.aggregate.finish(duration_s)
         self.outcome.duration_s = duration_s
-        self._keeper.end(
-            Ended(
-                at_s=duration_s,
-                status=self.state.status,
-                partial=self.state.partial,
-                reasons=self.state.reasons,
-            )
-        )
-        return build_report(
-            self.record,
-            self.aggregate,
-            Ending(
-                status=self.state.status,
-                duration_s=duration_s,
-                partial=self.state.partial,
-                reasons=list(self.state.reasons),
-                lost={
-                    **{each.number: each.note for each in lost_workers},
-                    **{each.number: each.note for each in lost_agents},
-                },
-            ),
-        )
+        ending = ending_of(self.state, duration_s)
+        self._keeper.end(ending)
+        return build_report(self.record, self.aggregate, ending)
 
     # what viewers see and do (RunView)
 

@@ -17,6 +17,7 @@ from chaperon_engine.metrics.health import verdict
 from chaperon_engine.metrics.model import LogLine
 from chaperon_engine.metrics.snapshot import Snapshot, Totals, View, WorkerRow
 from chaperon_engine.metrics.window import totals_of
+from chaperon_engine.protocol.messages import Gathering
 
 KEPT_LOGS = 1000
 MAX_INTERVALS = 3600
@@ -67,6 +68,18 @@ class Invitations:
 
 
 NOBODY_IS_INVITED = Invitations()
+
+
+def gathering_of(state: RunState, invitation: Invitation) -> Gathering:
+    """How far the agents are that the load waits for, for who waits as well."""
+    terms = state.roster.terms
+    return Gathering(
+        join=invitation.join,
+        attach=invitation.attach,
+        token_file=invitation.token_file,
+        expected=0 if terms is None else terms.expect,
+        attached=[agent.name for agent in state.roster.agents],
+    )
 
 
 @dataclass
