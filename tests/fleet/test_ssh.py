@@ -87,7 +87,10 @@ async def test_a_host_that_does_not_answer_is_left_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stubborn = tmp_path / "ssh"
-    stubborn.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
+    said = tmp_path / "pid"
+    stubborn.write_text(
+        f"#!/bin/sh\ntrap '' TERM\necho $$ > {said}\nwhile :; do sleep 0.1; done\n"
+    )
     stubborn.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(module, "KILL_S", 0.2)
@@ -95,11 +98,11 @@ async def test_a_host_that_does_not_answer_is_left_in_bounded_time(
     ends: asyncio.Queue[Happening] = asyncio.Queue()
     order = Order("127.0.0.1:9", "r", "sha256:0", Path("/nowhere"), None)
     await fleet.place(order, ends.put_nowait)
-    (process,) = (
-        each for each in psutil.Process().children() if str(tmp_path) in str(each.cmdline())
-    )
+    async with asyncio.timeout(WAIT_S):
+        while not (said.exists() and said.read_text().endswith("\n")):
+            await asyncio.sleep(0.01)
     await fleet.close(0.0)
-    assert not psutil.pid_exists(process.pid)
+    assert not psutil.pid_exists(int(said.read_text()))
 
 
 async def test_without_ssh_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
