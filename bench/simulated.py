@@ -26,7 +26,7 @@ import msgspec
 import uvloop
 
 from chaperon_engine.agent.events import AgentLimits
-from chaperon_engine.metrics.histogram import IntervalHistogram
+from chaperon_engine.metrics.interval import IntervalHistogram
 from chaperon_engine.metrics.model import (
     Frame,
     FrameTotals,

@@ -6,8 +6,9 @@ not know frames, workers or other series.
 
 from __future__ import annotations
 
+from chaperon_engine.metrics.buckets import in_unit
 from chaperon_engine.metrics.counters import CounterValues
-from chaperon_engine.metrics.histogram import CumulativeHistogram, in_unit
+from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.model import HTTP, VALUE_KINDS, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.series import add_counts
 from chaperon_engine.metrics.snapshot import (
@@ -58,11 +59,11 @@ class SeriesTotals:
         else:
             self.value_sum += delta.value_sum
         if delta.expected is not None:
-            self.expected.add(delta.expected)
+            self.expected.add(delta.expected, delta.expected_count)
         if delta.unexpected is not None:
-            self.unexpected.add(delta.unexpected)
+            self.unexpected.add(delta.unexpected, delta.http_errors)
         if delta.failures is not None:
-            self.failures.add(delta.failures)
+            self.failures.add(delta.failures, delta.failed)
         if delta.statuses:
             add_counts(self.statuses, delta.statuses)
         if delta.unexpected_statuses:

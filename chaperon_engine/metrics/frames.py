@@ -6,6 +6,7 @@ know how frames are merged. Messages name the worker and the figure, for the eng
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import isfinite
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from chaperon_engine.metrics.counters import CounterValues, slots_for, sum_of
-from chaperon_engine.metrics.histogram import check_delta
+from chaperon_engine.metrics.histogram import checked_counts
 from chaperon_engine.metrics.model import (
     COUNTED_KINDS,
     HTTP,
@@ -23,7 +24,6 @@ from chaperon_engine.metrics.model import (
     VALUE_KINDS,
     Frame,
     FrameTotals,
-    HistogramDelta,
     SeriesDelta,
     SeriesKey,
 )
@@ -163,20 +163,22 @@ class WorkerLedger:
         """Requests by series as they stand with this frame, and those of its deltas together."""
         requests: dict[int, CounterValues] = {}
         seen: set[int] = set()
-        changes: list[CounterValues] = []
         for delta in frame.deltas:
             if not 0 <= delta.id < len(keys):
                 raise self._error(f"a delta of series {delta.id}, which it has not announced")
             if delta.id in seen:
                 raise self._error(f"two deltas of series {delta.id}")
             seen.add(delta.id)
-            key = keys[delta.id]
-            try:
-                check_series_delta(key.kind, delta)
-            except ValueError as error:
-                raise self._error(f"a bad delta of series {delta.id}: {error}") from None
-            if key.kind == HTTP:
-                changes.append(self._counted(delta, key, requests))
+        kinds = [keys[delta.id].kind for delta in frame.deltas]
+        try:
+            check_deltas(kinds, frame.deltas)
+        except ValueError as error:
+            raise self._error(str(error)) from None
+        changes = [
+            self._counted(delta, keys[delta.id], requests)
+            for kind, delta in zip(kinds, frame.deltas, strict=True)
+            if kind == HTTP
+        ]
         measured = sum_of(changes)
         changes = [measured]
         for lost in frame.lost:
@@ -254,8 +256,37 @@ def delta_of_counts(number: int, counts: CounterValues) -> SeriesDelta:
     )
 
 
-def check_series_delta(kind: str, delta: SeriesDelta) -> None:
-    """Raises ValueError unless counts, histograms and classes of a delta agree."""
+def check_deltas(kinds: Sequence[str], deltas: Sequence[SeriesDelta]) -> None:
+    """Raises ValueError, which names the series, unless counts, histograms and classes of each of
+    these deltas, whose kinds stand beside them, agree."""
+    histograms = [
+        histogram
+        for delta in deltas
+        for histogram in (delta.expected, delta.unexpected, delta.failures)
+        if histogram is not None
+    ]
+    try:
+        # All at once, which costs little more than one.
+        values = iter(checked_counts(histograms))
+    except ValueError as error:
+        if len(deltas) == 1:
+            raise _bad(deltas[0], error) from None
+        for kind, delta in zip(kinds, deltas, strict=True):
+            check_deltas([kind], [delta])
+        raise
+    for kind, delta in zip(kinds, deltas, strict=True):
+        try:
+            _check_delta(kind, delta, values)
+        except ValueError as error:
+            raise _bad(delta, error) from None
+
+
+def _bad(delta: SeriesDelta, error: ValueError) -> ValueError:
+    return ValueError(f"a bad delta of series {delta.id}: {error}")
+
+
+def _check_delta(kind: str, delta: SeriesDelta, values: Iterator[int]) -> None:
+    """`values`: how many lie in the delta's histograms, and then those of others."""
     counts = (
         delta.sent, delta.ok, delta.failed, delta.http_errors, delta.bytes_in, delta.bytes_out,
         delta.retries,
@@ -266,9 +297,11 @@ def check_series_delta(kind: str, delta: SeriesDelta) -> None:
         raise ValueError("a value that is no number")
     if kind in COUNTED_KINDS and delta.expected is not None:
         raise ValueError(f"a distribution in a {kind}")
-    expected = delta.ok if kind in COUNTED_KINDS else _count(delta.expected)
-    unexpected = _count(delta.unexpected)
-    failures = _count(delta.failures)
+    expected = 0 if delta.expected is None else next(values)
+    unexpected = 0 if delta.unexpected is None else next(values)
+    failures = 0 if delta.failures is None else next(values)
+    if kind in COUNTED_KINDS:
+        expected = delta.ok
     if kind in VALUE_KINDS:
         if expected or unexpected or failures:
             raise ValueError(f"a histogram in a {kind}")
@@ -283,10 +316,6 @@ def check_series_delta(kind: str, delta: SeriesDelta) -> None:
         raise ValueError("http errors and their statuses differ")
     if kind == HTTP and _class_sum(delta.statuses) != delta.ok:
         raise ValueError("responses and their statuses differ")
-
-
-def _count(delta: HistogramDelta | None) -> int:
-    return 0 if delta is None else check_delta(delta)
 
 
 def _class_sum(counts: dict[int, int] | dict[str, int]) -> int:

@@ -36,8 +36,10 @@ from chaperon_engine.text import encodable
 # What a frame can say at all. Lists that are longer are refused before they are read: two bytes of
 # a message can become hundreds in memory. What depends on the run is checked by `frames`.
 
-MAX_BUCKETS = 28_672
-"""Of a histogram."""
+MAX_BUCKET_BYTES = 2 * 28_672
+"""Of the buckets of a histogram."""
+MAX_COUNT_BYTES = 8 * 28_672
+"""Of their counts."""
 MAX_CLASSES = 10_000
 """Statuses, or error classes, of one series in one interval."""
 MAX_IN_FRAME = 262_144
@@ -157,12 +159,17 @@ def _label(text: object) -> str:
 
 
 class HistogramDelta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits)."""
+    """A sparse histogram of one interval, in HDR bucket layout (1 us to 24 h, 3 digits).
 
-    indices: Annotated[list[int], Meta(max_length=MAX_BUCKETS)]
-    """Bucket indices, ascending."""
-    counts: Annotated[list[int], Meta(max_length=MAX_BUCKETS)]
-    """Counts, parallel to `indices`, each at least 1."""
+    Its numbers are packed as words, little endian: `interval` makes them, `histogram` adds up those
+    of many intervals without looking at each.
+    """
+
+    buckets: Annotated[bytes, Meta(max_length=MAX_BUCKET_BYTES)]
+    """Indices of the buckets in use, ascending, two bytes each."""
+    counts: Annotated[bytes, Meta(max_length=MAX_COUNT_BYTES)]
+    """How many values each of them holds, at least 1; one, two, four or eight bytes each, which
+    follows from the length."""
     sum_us: int = 0
     min_us: int = 0
     max_us: int = 0
@@ -196,6 +203,11 @@ class SeriesDelta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, g
     """counter: increase; gauge: last value; rate: number of true values (`ok` counts all)."""
     unexpected_statuses: Annotated[dict[int, int], Meta(max_length=MAX_CLASSES)] = {}
     """Statuses of the `http_errors`, a part of `statuses`."""
+
+    @property
+    def expected_count(self) -> int:
+        """How many values `expected` holds, if the series has a distribution."""
+        return self.ok - self.http_errors
 
 
 class SessionCounts(msgspec.Struct):

@@ -337,7 +337,7 @@ class Collection:
                     recorder._add_totals(delta)
                 work += _SERIES_WORK
                 for histogram in (delta.expected, delta.unexpected, delta.failures):
-                    work += len(histogram.indices) if histogram is not None else 0
+                    work += len(histogram.buckets) // 2 if histogram is not None else 0
             if work >= _STEP_WORK:
                 work = 0
                 yield

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final, TypeVar
 
+from chaperon_engine.metrics.buckets import EXACT_BELOW_US
 from chaperon_engine.metrics.counters import (
     FAILED,
     HTTP_ERRORS,
@@ -27,7 +28,7 @@ from chaperon_engine.metrics.counters import (
     USUAL_OUT,
     WorkerCounters,
 )
-from chaperon_engine.metrics.histogram import EXACT_BELOW_US, IntervalHistogram, merged
+from chaperon_engine.metrics.interval import IntervalHistogram, combined
 from chaperon_engine.metrics.model import SeriesDelta, SeriesKey
 
 _K = TypeVar("_K", str, int)
@@ -284,9 +285,7 @@ class TimedSeries:
             series.settle()
         if self._expected.is_empty and not self._errors:
             return None
-        delta = SeriesDelta(self.id, expected=self._expected.take())
-        if delta.expected is not None:
-            delta.ok = sum(delta.expected.counts)
+        delta = SeriesDelta(self.id, ok=self._expected.count, expected=self._expected.take())
         if self._errors:
             delta.failures = self._failures.take()
             delta.errors = dict(self._errors)
@@ -344,9 +343,9 @@ def combine(kind: str, number: int, deltas: list[SeriesDelta]) -> SeriesDelta:
         add_counts(result.statuses, delta.statuses)
         add_counts(result.unexpected_statuses, delta.unexpected_statuses)
         add_counts(result.errors, delta.errors)
-    result.expected = merged(delta.expected for delta in deltas).delta()
-    result.unexpected = merged(delta.unexpected for delta in deltas).delta()
-    result.failures = merged(delta.failures for delta in deltas).delta()
+    result.expected = combined(delta.expected for delta in deltas)
+    result.unexpected = combined(delta.unexpected for delta in deltas)
+    result.failures = combined(delta.failures for delta in deltas)
     return result
 
 

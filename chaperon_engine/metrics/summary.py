@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from chaperon_engine.metrics.histogram import CumulativeHistogram, in_unit, percentile_field
+from chaperon_engine.metrics.buckets import in_unit
+from chaperon_engine.metrics.histogram import CumulativeHistogram, percentile_field
 from chaperon_engine.metrics.snapshot import PERCENTILES
 
 

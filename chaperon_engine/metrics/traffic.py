@@ -43,9 +43,9 @@ class MessageFigures:
         elif kind == "ws_close":
             self.closed += delta.ok + delta.failed
         elif kind == "ws_round_trip" and delta.expected is not None:
-            self.round_trip.add(delta.expected)
+            self.round_trip.add(delta.expected, delta.expected_count)
         elif kind == "ws_recv" and delta.expected is not None:
-            self.receive.add(delta.expected)
+            self.receive.add(delta.expected, delta.expected_count)
 
     @property
     def messages(self) -> int:

@@ -6,7 +6,6 @@ a budget of memory. `window_summary` merges the frames of a journal and has the 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,7 +13,7 @@ import msgspec
 
 from chaperon_engine.metrics.accumulate import SeriesTotals
 from chaperon_engine.metrics.counters import CounterValues
-from chaperon_engine.metrics.frames import check_series_delta
+from chaperon_engine.metrics.frames import check_deltas
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.model import HTTP, Frame, HistogramDelta
 from chaperon_engine.metrics.snapshot import Totals, WindowSummary
@@ -22,7 +21,7 @@ from chaperon_engine.metrics.table import SeriesTable
 from chaperon_engine.metrics.traffic import MessageFigures
 
 BUDGET_BUCKETS: Final = 4_000_000
-"""Buckets that a history keeps, 10 bytes each; beyond it neighbouring slots become one."""
+"""Buckets that a history keeps, 3 bytes each and more; beyond it neighbouring slots become one."""
 
 
 class _Slot(msgspec.Struct):
@@ -31,25 +30,18 @@ class _Slot(msgspec.Struct):
     start_s: int
     end_s: int
     counts: CounterValues
-    indices: array[int]
-    amounts: array[int]
-    sum_us: int
-    min_us: int
-    max_us: int
-    saturated: int
+    latency: HistogramDelta | None
+    values: int
+    """In the latency."""
+
+    @property
+    def buckets(self) -> int:
+        """In use."""
+        return 0 if self.latency is None else len(self.latency.buckets) // 2
 
     def add_to(self, histogram: CumulativeHistogram) -> None:
-        if self.indices:
-            histogram.add(
-                HistogramDelta(
-                    indices=list(self.indices),
-                    counts=list(self.amounts),
-                    sum_us=self.sum_us,
-                    min_us=self.min_us,
-                    max_us=self.max_us,
-                    saturated=self.saturated,
-                )
-            )
+        if self.latency is not None:
+            histogram.add(self.latency, self.values)
 
 
 class WindowHistory:
@@ -68,7 +60,7 @@ class WindowHistory:
 
     def _keep(self, slot: _Slot) -> None:
         self._slots.append(slot)
-        self._buckets += len(slot.indices)
+        self._buckets += slot.buckets
 
     def _coarsen(self) -> None:
         """Make pairs of neighbours one slot each: half the resolution in time, exact counts."""
@@ -102,17 +94,12 @@ class WindowHistory:
 
 
 def _pack(start_s: int, end_s: int, counts: CounterValues, histogram: CumulativeHistogram) -> _Slot:
-    delta = histogram.delta() or HistogramDelta(indices=[], counts=[])
     return _Slot(
         start_s=start_s,
         end_s=end_s,
         counts=counts,
-        indices=array("H", delta.indices),
-        amounts=array("Q", delta.counts),
-        sum_us=delta.sum_us,
-        min_us=delta.min_us,
-        max_us=delta.max_us,
-        saturated=delta.saturated,
+        latency=histogram.delta(),
+        values=histogram.count,
     )
 
 
@@ -150,11 +137,9 @@ def window_summary(
         if not start_s <= middle_s < end_s:
             continue
         is_empty = False
-        for delta in frame.deltas:
-            number = table.of_worker(frame.worker, delta.id)
-            if number is None:
-                raise ValueError(f"series {delta.id} of worker {frame.worker} was never named")
-            check_series_delta(table.keys[number].kind, delta)
+        numbers = [_number(table, frame.worker, delta.id) for delta in frame.deltas]
+        check_deltas([table.keys[number].kind for number in numbers], frame.deltas)
+        for number, delta in zip(numbers, frame.deltas, strict=True):
             if number not in series:
                 series[number] = SeriesTotals(table.keys[number])
             series[number].add(delta)
@@ -183,3 +168,10 @@ def window_summary(
         messages=messages.totals(0),
         round_trip=messages.round_trip.percentiles(),
     )
+
+
+def _number(table: SeriesTable, worker: int, id: int) -> int:
+    number = table.of_worker(worker, id)
+    if number is None:
+        raise ValueError(f"series {id} of worker {worker} was never named")
+    return number

@@ -23,7 +23,7 @@ from chaperon_engine.errors import (
     TotalTimeout,
     WebSocketNotOpen,
 )
-from chaperon_engine.metrics.histogram import EXACT_BELOW_US
+from chaperon_engine.metrics.buckets import EXACT_BELOW_US
 from chaperon_engine.text import visible
 from chaperon_engine.ws.life import CLOSE_TIMEOUT_S, CLOSED, CLOSING, OPEN, Arrival, SocketLife
 from chaperon_engine.ws.matching import (

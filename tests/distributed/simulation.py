@@ -24,10 +24,10 @@ from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.crew.events import KillWorker, Say, Send
 from chaperon_engine.definition.plan import LoadProfile, Plan, PopulationPlan
 from chaperon_engine.metrics.counters import KIND_HTTP
+from chaperon_engine.metrics.interval import packed
 from chaperon_engine.metrics.model import (
     Frame,
     FrameTotals,
-    HistogramDelta,
     SeriesDelta,
     SeriesKey,
     SessionCounts,
@@ -160,7 +160,7 @@ class FakeWorker:
         end_ns = max(self._end_ns, int(self.world.now * 1e9))
         deltas = []
         if new:
-            histogram = HistogramDelta([10], [new], sum_us=10 * new, min_us=10, max_us=10)
+            histogram = packed([10], [new], sum_us=10 * new, min_us=10, max_us=10)
             deltas = [SeriesDelta(0, sent=new, ok=new, expected=histogram, statuses={200: new})]
         self._told = FrameTotals(sent=self.sent, ok=self.sent)
         frame = Frame(

@@ -88,9 +88,7 @@ async def test_a_host_that_does_not_answer_is_left_in_bounded_time(
 ) -> None:
     stubborn = tmp_path / "ssh"
     said = tmp_path / "pid"
-    stubborn.write_text(
-        f"#!/bin/sh\ntrap '' TERM\necho $$ > {said}\nwhile :; do sleep 0.1; done\n"
-    )
+    stubborn.write_text(f"#!/bin/sh\ntrap '' TERM\necho $$ > {said}\nwhile :; do sleep 0.1; done\n")
     stubborn.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(module, "KILL_S", 0.2)
@@ -99,7 +97,7 @@ async def test_a_host_that_does_not_answer_is_left_in_bounded_time(
     order = Order("127.0.0.1:9", "r", "sha256:0", Path("/nowhere"), None)
     await fleet.place(order, ends.put_nowait)
     async with asyncio.timeout(WAIT_S):
-        while not (said.exists() and said.read_text().endswith("\n")):
+        while not (said.exists() and said.read_text().endswith("\n")):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await fleet.close(0.0)
     assert not psutil.pid_exists(int(said.read_text()))

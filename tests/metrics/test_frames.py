@@ -5,13 +5,13 @@ from chaperon_engine.metrics.frames import (
     ConservationError,
     FrameError,
     WorkerLedger,
-    check_series_delta,
+    check_deltas,
 )
+from chaperon_engine.metrics.interval import packed
 from chaperon_engine.metrics.model import (
     CheckCount,
     ExceptionGroup,
     HealthSample,
-    HistogramDelta,
     LogLine,
     LostWorker,
     SeriesDelta,
@@ -82,7 +82,7 @@ def test_a_frame_that_no_sound_worker_sends_is_refused(frame, fields, reason):
         ({"unexpected_statuses": {}}, "http errors and their statuses differ"),
         ({"value_sum": float("inf")}, "no number"),
         (
-            {"expected": HistogramDelta(indices=[9], counts=[1], sum_us=9, min_us=9, max_us=8)},
+            {"expected": packed([9], [1], sum_us=9, min_us=9, max_us=8)},
             "not in order",
         ),
     ],
@@ -93,10 +93,21 @@ def test_a_delta_whose_parts_disagree_is_refused(frame, fields, reason):
 
 
 def test_a_kind_that_only_counts_has_no_distribution_that_nobody_checks():
-    unchecked = HistogramDelta([5], [1], 5, -5, 5)
-    with pytest.raises(ValueError, match="a distribution in a ws_message"):
-        check_series_delta("ws_message", SeriesDelta(0, sent=1, ok=1, expected=unchecked))
-    check_series_delta("ws_message", SeriesDelta(0, sent=1, ok=1))
+    good = packed([5], [1], sum_us=5, min_us=5, max_us=5)
+    with pytest.raises(ValueError, match="series 7: a distribution in a ws_message"):
+        check_deltas(["ws_message"], [SeriesDelta(7, sent=1, ok=1, expected=good)])
+    check_deltas(["ws_message"], [SeriesDelta(0, sent=1, ok=1)])
+
+
+def test_of_many_deltas_the_bad_one_is_named():
+    good = packed([5], [1], sum_us=5, min_us=5, max_us=5)
+    bad = packed([5], [1], sum_us=5, min_us=6, max_us=6)
+    deltas = [
+        SeriesDelta(number, sent=1, ok=1, expected=bad if number == 2 else good)
+        for number in range(4)
+    ]
+    with pytest.raises(ValueError, match="series 2: minimum or maximum lies outside"):
+        check_deltas(["call"] * 4, deltas)
 
 
 @pytest.mark.parametrize("name", ["sent", "ok", "failed", "http_errors", "bytes_in", "bytes_out"])

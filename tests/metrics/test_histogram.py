@@ -5,19 +5,21 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaperon_engine.metrics.histogram import (
+from chaperon_engine.metrics.buckets import (
     MAX_INDEX,
     MAX_US,
-    CumulativeHistogram,
-    IntervalHistogram,
     bucket_index,
-    check_delta,
     highest_equivalent,
     lowest_equivalent,
-    median_equivalent,
+)
+from chaperon_engine.metrics.histogram import (
+    MAX_COUNT,
+    CumulativeHistogram,
+    checked_counts,
     merged,
     target_count,
 )
+from chaperon_engine.metrics.interval import IntervalHistogram, packed, unpacked
 from chaperon_engine.metrics.model import HistogramDelta
 from chaperon_engine.metrics.snapshot import HEATMAP_EDGES_US, PERCENTILES
 
@@ -41,7 +43,6 @@ def test_buckets_are_those_of_hdrhistogram(value):
     assert index == REFERENCE._counts_index_for(value)
     assert lowest_equivalent(index) == REFERENCE.get_lowest_equivalent_value(value)
     assert highest_equivalent(index) == REFERENCE.get_highest_equivalent_value(value)
-    assert median_equivalent(index) == REFERENCE._hdr_median_equiv_value(value)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_values_out_of_range_are_saturated_and_counted(values):
     delta = recorded(values)
     inside = [min(max(value, 0), MAX_US) for value in values]
     assert delta.saturated == sum(value != kept for value, kept in zip(values, inside, strict=True))
-    assert sum(delta.counts) == len(values)
+    assert sum(unpacked(delta)[1]) == len(values)
     assert (delta.min_us, delta.max_us, delta.sum_us) == (min(inside), max(inside), sum(inside))
-    assert check_delta(delta) == len(values)
+    assert checked_counts([delta]) == [len(values)]
 
 
 def test_taking_starts_a_new_interval():
@@ -109,9 +110,7 @@ def test_taking_starts_a_new_interval():
     assert interval.take().max_us == 5
     assert interval.take() is None
     interval.record(3)
-    assert interval.take() == HistogramDelta(
-        indices=[3], counts=[1], sum_us=3, min_us=3, max_us=3, saturated=0
-    )
+    assert interval.take() == packed([3], [1], sum_us=3, min_us=3, max_us=3)
 
 
 def test_an_empty_histogram_has_zeros_everywhere():
@@ -135,8 +134,7 @@ def test_an_empty_histogram_has_zeros_everywhere():
     ],
 )
 def test_a_percentile_with_fewer_than_ten_samples_above_it_is_thin(count, first_thin):
-    histogram = CumulativeHistogram()
-    histogram.add(HistogramDelta(indices=[7], counts=[count], sum_us=7 * count, min_us=7, max_us=7))
+    histogram = merged([packed([7], [count], sum_us=7 * count, min_us=7, max_us=7)])
     assert (histogram.thin() or [None])[0] == first_thin
 
 
@@ -165,25 +163,36 @@ def test_the_rank_of_a_percentile_is_rounded_and_at_least_one():
 
 
 GOOD = {
-    "indices": [3, 5], "counts": [1, 2], "sum_us": 13, "min_us": 3, "max_us": 5, "saturated": 0,
+    "buckets": b"\x03\0\x05\0", "counts": b"\x01\x02", "sum_us": 13, "min_us": 3, "max_us": 5,
+    "saturated": 0,
 }  # fmt: skip
 
 
-def test_a_delta_as_recorded_is_accepted():
-    assert check_delta(HistogramDelta(**GOOD)) == 3
+def test_intervals_as_recorded_are_accepted():
+    one = HistogramDelta(**GOOD)
+    assert one == packed([3, 5], [1, 2], sum_us=13, min_us=3, max_us=5)
+    wide = packed([2, 9], [1 << 33, 1], sum_us=(1 << 34) + 9, min_us=2, max_us=9)
+    assert checked_counts([]) == []
+    assert checked_counts([one, wide, one, one]) == [3, (1 << 33) + 1, 3, 3]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"indices": [], "counts": []}, "without a bucket"),
-        ({"indices": [3]}, "1 buckets and 2 counts"),
-        ({"indices": [5, 3]}, "do not ascend"),
-        ({"indices": [5, 5]}, "do not ascend"),
-        ({"indices": [-1, 5]}, "out of range"),
-        ({"indices": [3, MAX_INDEX + 1]}, "out of range"),
-        ({"counts": [0, 3]}, "below 1"),
-        ({"counts": [-1, 3]}, "below 1"),
+        ({"buckets": b"", "counts": b""}, "without a bucket"),
+        ({"buckets": b"\x03"}, "without a bucket"),
+        ({"buckets": b"\x03\0\x05"}, "2 bytes of counts for 1 buckets"),
+        ({"counts": b""}, "0 bytes of counts for 2 buckets"),
+        ({"counts": b"\1\2\3"}, "3 bytes of counts for 2 buckets"),
+        ({"counts": bytes(6)}, "6 bytes of counts for 2 buckets"),
+        ({"counts": bytes(32)}, "32 bytes of counts for 2 buckets"),
+        ({"buckets": b"\x05\0\x03\0"}, "do not ascend"),
+        ({"buckets": b"\x05\0\x05\0"}, "do not ascend"),
+        ({"buckets": b"\x03\0" + (MAX_INDEX + 1).to_bytes(2, "little")}, "out of range"),
+        ({"buckets": b"\x03\0\xff\xff"}, "out of range"),
+        ({"counts": b"\0\3"}, "below 1"),
+        ({"counts": b"\1" + b"\0" * 7 + b"\xff" * 8}, "below 1"),
+        ({"counts": b"\1" + b"\0" * 7 + b"\0" * 5 + b"\1\0\0"}, "count over"),
         ({"min_us": 4}, "outside the recorded buckets"),
         ({"max_us": 6}, "outside the recorded buckets"),
         ({"min_us": 5, "max_us": 3}, "not in order"),
@@ -195,24 +204,45 @@ def test_a_delta_as_recorded_is_accepted():
         ({"saturated": -1}, "more values saturated"),
     ],
 )
-def test_a_delta_that_no_recorder_makes_is_refused(change, reason):
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_interval_that_no_recorder_makes_is_refused_wherever_it_stands(change, reason, place):
+    deltas = [HistogramDelta(**GOOD), recorded([2000, 70_000])]
+    deltas.insert(place, HistogramDelta(**GOOD | change))
     with pytest.raises(ValueError, match=reason):
-        check_delta(HistogramDelta(**GOOD | change))
+        checked_counts(deltas)
 
 
-@given(
-    st.lists(st.integers(-5, MAX_INDEX + 5), max_size=6),
-    st.lists(st.integers(-2, 2**62), max_size=6),
-    st.integers(-5, 2**62),
-    st.integers(-5, 2**62),
-    st.integers(-5, 2**62),
+HOSTILE = st.builds(
+    HistogramDelta,
+    buckets=st.one_of(
+        st.binary(max_size=12),
+        st.lists(st.integers(0, MAX_INDEX + 5), max_size=6).map(
+            lambda numbers: b"".join(number.to_bytes(2, "little") for number in sorted(numbers))
+        ),
+    ),
+    counts=st.binary(max_size=50),
+    sum_us=st.integers(-5, 2**62),
+    min_us=st.integers(-5, 2**62),
+    max_us=st.integers(-5, 2**62),
+    saturated=st.integers(-5, 5),
 )
-def test_hostile_deltas_raise_nothing_but_value_errors(indices, counts, total, low, high):
-    delta = HistogramDelta(
-        indices=indices, counts=counts, sum_us=total, min_us=low, max_us=high, saturated=0
-    )
+
+
+@given(st.lists(HOSTILE, max_size=4))
+def test_hostile_intervals_raise_nothing_but_value_errors(deltas):
     try:
-        check_delta(delta)
+        counts = checked_counts(deltas)
     except ValueError:
         return
-    assert merged([delta]).percentiles().count == sum(counts)
+    assert merged(deltas).percentiles().count == sum(counts)
+
+
+def test_a_sender_that_counts_beyond_all_numbers_gets_wrong_figures_and_breaks_nothing():
+    histogram = CumulativeHistogram()
+    most = MAX_COUNT
+    delta = packed([3, 5], [most, most], sum_us=8 * most, min_us=3, max_us=5)
+    for _ in range(10_001):
+        histogram.add(delta, 2 * most)
+    assert set(histogram.values_at((0, *PERCENTILES, 100))) <= {3, 5}
+    assert histogram.percentiles().count == 10_001 * 2 * most
+    assert sum(histogram.heat_rows()) > 0

@@ -1,9 +1,7 @@
-"""Adding up many intervals is exact, whichever way a histogram keeps its buckets and whenever
-somebody looks."""
+"""Adding up many intervals is exact, in any pieces and whenever somebody looks."""
 
 import random
 from collections import Counter
-from unittest import mock
 
 import msgspec
 import pytest
@@ -11,16 +9,11 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaperon_engine.metrics import histogram as module
 from chaperon_engine.metrics.aggregate import RunAggregate
-from chaperon_engine.metrics.histogram import (
-    DENSE_FROM,
-    MAX_US,
-    CumulativeHistogram,
-    IntervalHistogram,
-    bucket_index,
-)
-from chaperon_engine.metrics.model import HistogramDelta, SeriesKey
+from chaperon_engine.metrics.buckets import MAX_INDEX, MAX_US, bucket_index
+from chaperon_engine.metrics.histogram import FRESH_BYTES, CumulativeHistogram
+from chaperon_engine.metrics.interval import IntervalHistogram, combined, packed, unpacked
+from chaperon_engine.metrics.model import SeriesKey
 from chaperon_engine.metrics.snapshot import PERCENTILES, View
 from chaperon_engine.metrics.window import window_summary
 from tests.metrics.fleet import Fleet, S
@@ -42,40 +35,40 @@ def recorded(values):
 def summed(values):
     histogram = CumulativeHistogram()
     for start in range(0, len(values), 7):
-        histogram.add(recorded(values[start : start + 7]))
+        part = values[start : start + 7]
+        histogram.add(recorded(part), len(part))
     return histogram
 
 
 @settings(max_examples=50)
-@given(PARTS, st.sampled_from([1, 3, 20, DENSE_FROM]))
-def test_every_way_to_keep_buckets_gives_the_same_counts(parts, dense_from):
-    """`Counter` is how buckets were counted before there was a second way."""
-    with mock.patch.object(module, "DENSE_FROM", dense_from):
-        histogram, former, values = CumulativeHistogram(), Counter(), []
-        for how, part in parts:
-            if how == "look":
-                histogram.percentiles()
-            elif part and how == "add":
-                histogram.add(recorded(part))
-            elif how == "merge":
-                other = summed(part)
-                histogram.merge(other)
-                assert other.count == len(part)
-            if how != "look":
-                former.update(map(bucket_index, part))
-                values += part
-        delta = histogram.delta()
-        if not values:
-            assert delta is None
-            return
-        assert dict(zip(delta.indices, delta.counts, strict=True)) == former
-        assert delta.indices == sorted(former)
-        assert (delta.sum_us, delta.min_us, delta.max_us) == (sum(values), min(values), max(values))
-        reference = HdrHistogram(1, MAX_US, 3)
-        for value in values:
-            reference.record_value(value)
-        for percentile in PERCENTILES:
-            assert histogram.value_at(percentile) == reference.get_value_at_percentile(percentile)
+@given(PARTS)
+def test_every_way_to_add_up_gives_the_same_counts(parts):
+    histogram, wanted, values, deltas = CumulativeHistogram(), Counter(), [], []
+    for how, part in parts:
+        if how == "look":
+            histogram.percentiles()
+        elif part and how == "add":
+            histogram.add(recorded(part), len(part))
+        elif how == "merge":
+            other = summed(part)
+            histogram.merge(other)
+            assert other.count == len(part)
+        if how != "look":
+            wanted.update(map(bucket_index, part))
+            values += part
+            deltas.append(recorded(part))
+    delta = histogram.delta()
+    assert delta == combined(deltas)
+    if delta is None:
+        assert not values
+        return
+    assert unpacked(delta) == (sorted(wanted), [wanted[index] for index in sorted(wanted)])
+    assert (delta.sum_us, delta.min_us, delta.max_us) == (sum(values), min(values), max(values))
+    reference = HdrHistogram(1, MAX_US, 3)
+    for value in values:
+        reference.record_value(value)
+    for percentile in PERCENTILES:
+        assert histogram.value_at(percentile) == reference.get_value_at_percentile(percentile)
 
 
 def test_a_histogram_of_many_buckets_is_that_of_hdrhistogram():
@@ -83,14 +76,35 @@ def test_a_histogram_of_many_buckets_is_that_of_hdrhistogram():
     reference, histogram = HdrHistogram(1, MAX_US, 3), CumulativeHistogram()
     for _ in range(40):
         part = [int(chance.lognormvariate(9, 2)) for _ in range(100)]
-        histogram.add(recorded(part))
+        histogram.add(recorded(part), len(part))
         for value in part:
             reference.record_value(value)
-    assert len(histogram.delta().indices) > 2 * DENSE_FROM
+    assert len(histogram.delta().buckets) > 2000
     assert histogram.values_at(PERCENTILES) == [
         reference.get_value_at_percentile(percentile) for percentile in PERCENTILES
     ]
     assert sum(histogram.heat_rows()) == histogram.count == 4000
+
+
+def test_counts_of_every_size_add_up_exactly():
+    sizes = [1, (1 << 8) - 1, 1 << 8, (1 << 16) - 1, 1 << 16, (1 << 32) - 1, 1 << 32, (1 << 40) - 1]
+    histogram, deltas = CumulativeHistogram(), []
+    for count in sizes:
+        delta = packed([7, 9], [count, 1], sum_us=7 * count + 9, min_us=7, max_us=9)
+        histogram.add(delta, count + 1)
+        deltas.append(delta)
+    assert unpacked(histogram.delta()) == ([7, 9], [sum(sizes), len(sizes)])
+    assert combined(deltas) == histogram.delta()
+
+
+def test_what_arrives_is_not_kept_as_it_came_without_end():
+    histogram = CumulativeHistogram()
+    delta = recorded(list(range(2000)))
+    for _ in range(200):
+        histogram.add(delta, 2000)
+        assert sum(len(each.buckets) + len(each.counts) for each in histogram._fresh) <= FRESH_BYTES
+    assert histogram.count == 400_000
+    assert set(unpacked(histogram.delta())[1]) == {200}
 
 
 def test_what_is_merged_stays_as_it_is():
@@ -120,39 +134,38 @@ FRAMES = st.lists(
 @settings(max_examples=40)
 @given(FRAMES, st.booleans())
 def test_whoever_looks_while_frames_arrive_sees_the_same_at_the_end(frames, has_warmup):
-    with mock.patch.object(module, "DENSE_FROM", 4):
-        aggregates = [RunAggregate(3, warmup_s=2.0 if has_warmup else 0.0) for _ in range(2)]
-        fleet, ends = Fleet(3), [0.0] * 3
+    aggregates = [RunAggregate(3, warmup_s=2.0 if has_warmup else 0.0) for _ in range(2)]
+    fleet, ends = Fleet(3), [0.0] * 3
+    for aggregate in aggregates:
+        aggregate.begin(0)
+    watched, unwatched = aggregates
+    requests = 0
+    for worker, length_s, work in frames:
+        for url, us, is_good in work:
+            fleet.request(worker, url, us, failed="" if is_good else "reset")
+        ends[worker] += length_s
+        requests += len(work)
+        frame = fleet.frame(worker, ends[worker])
         for aggregate in aggregates:
-            aggregate.begin(0)
-        watched, unwatched = aggregates
-        requests = 0
-        for worker, length_s, work in frames:
-            for url, us, is_good in work:
-                fleet.request(worker, url, us, failed="" if is_good else "reset")
-            ends[worker] += length_s
-            requests += len(work)
-            frame = fleet.frame(worker, ends[worker])
-            for aggregate in aggregates:
-                assert aggregate.apply(frame)
-            rows = watched.series_rows(View(kinds=("http",)))
-            assert sum(row.requests for row in rows) == requests
-            assert sum(row.latency.count + row.failed for row in rows) == requests
-            for row in rows:
-                watched.series_detail(row.id)
-            watched.error_rows()
-            for aggregate in aggregates:
-                aggregate.advance(round(min(ends) * S))
-            watched.series_rows(View(interval=True))
+            assert aggregate.apply(frame)
+        rows = watched.series_rows(View(kinds=("http",)))
+        assert sum(row.requests for row in rows) == requests
+        assert sum(row.latency.count + row.failed for row in rows) == requests
+        for row in rows:
+            watched.series_detail(row.id)
+        watched.error_rows()
         for aggregate in aggregates:
-            aggregate.finish(max(ends))
-        assert list(watched.intervals) == list(unwatched.intervals)
-        assert watched.metric_summaries() == unwatched.metric_summaries()
-        assert watched.totals_summary() == unwatched.totals_summary()
-        assert watched.error_rows() == unwatched.error_rows()
-        assert watched.latency == unwatched.latency
-        for view in (View(), View(interval=True)):
-            assert watched.series_rows(view) == unwatched.series_rows(view)
+            aggregate.advance(round(min(ends) * S))
+        watched.series_rows(View(interval=True))
+    for aggregate in aggregates:
+        aggregate.finish(max(ends))
+    assert list(watched.intervals) == list(unwatched.intervals)
+    assert watched.metric_summaries() == unwatched.metric_summaries()
+    assert watched.totals_summary() == unwatched.totals_summary()
+    assert watched.error_rows() == unwatched.error_rows()
+    assert watched.latency == unwatched.latency
+    for view in (View(), View(interval=True)):
+        assert watched.series_rows(view) == unwatched.series_rows(view)
 
 
 def test_a_second_that_is_looked_at_in_the_middle_has_all_of_its_rows():
@@ -183,14 +196,12 @@ def test_the_last_value_of_a_gauge_is_the_one_that_came_last():
     assert row.value == 8.0
 
 
-@pytest.mark.parametrize("index", [-1, 28_672, 1 << 40])
+@pytest.mark.parametrize("index", [MAX_INDEX + 1, 28_672, (1 << 16) - 1])
 def test_a_journal_with_impossible_buckets_has_no_window(index):
     fleet = Fleet(1)
     fleet.request(0, times=3)
     frame = fleet.frame(0, 1)
-    deltas = [
-        msgspec.structs.replace(delta, expected=HistogramDelta([index], [3], 3000, 1000, 1000))
-        for delta in frame.deltas
-    ]
+    impossible = packed([index], [3], sum_us=3000, min_us=1000, max_us=1000)
+    deltas = [msgspec.structs.replace(delta, expected=impossible) for delta in frame.deltas]
     with pytest.raises(ValueError, match="bucket"):
         window_summary([msgspec.structs.replace(frame, deltas=deltas)], 0, 0, 5)

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import CounterValues
-from chaperon_engine.metrics.histogram import IntervalHistogram, merged
+from chaperon_engine.metrics.histogram import merged
+from chaperon_engine.metrics.interval import IntervalHistogram
 from chaperon_engine.metrics.model import SeriesDelta
 from chaperon_engine.metrics.window import WindowHistory, window_summary
 from tests.metrics.fleet import Fleet, S

@@ -18,7 +18,8 @@ import msgspec
 from bench.mutation import Framing, changed
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.aggregate import RunAggregate
-from chaperon_engine.metrics.model import Frame, HistogramDelta, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.interval import packed
+from chaperon_engine.metrics.model import Frame, SeriesDelta, SeriesKey
 from chaperon_engine.protocol.codec import MessageDecoder, ProtocolError, encode
 from chaperon_engine.protocol.handshake import (
     Accepted,
@@ -168,11 +169,11 @@ def seeds(folder: Path) -> list[bytes]:
             (1, SeriesKey(kind="http", url="/")),
         ],
         deltas=[
-            SeriesDelta(0, ok=1, expected=HistogramDelta([5], [1], 5, 5, 5)),
+            SeriesDelta(0, ok=1, expected=packed([5], [1], sum_us=5, min_us=5, max_us=5)),
             SeriesDelta(
                 1, sent=3, ok=1, failed=1, bytes_in=7, bytes_out=9, statuses={200: 1},
-                expected=HistogramDelta([5], [1], 5, 5, 5), errors={"reset": 1},
-                failures=HistogramDelta([9], [1], 9, 9, 9),
+                expected=packed([5], [1], sum_us=5, min_us=5, max_us=5), errors={"reset": 1},
+                failures=packed([9], [1], sum_us=9, min_us=9, max_us=9),
             ),
         ],
     )  # fmt: skip

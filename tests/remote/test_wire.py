@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaperon_engine.metrics.model import Frame, HistogramDelta, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.interval import packed
+from chaperon_engine.metrics.model import Frame, SeriesDelta, SeriesKey
 from chaperon_engine.protocol.codec import MessageDecoder, ProtocolError, encode
 from chaperon_engine.protocol.messages import Message, StopLoad
 from chaperon_engine.protocol.wire import (
@@ -175,7 +176,8 @@ def frame_with(**fields: object) -> bytes:
         {"checks": [["", "", ""]] * 262_145},
         {"logs": [[0.0, "", "", ""]] * 10_001},
         {"lost": [[0, ""]] * 4_097},
-        {"deltas": [[0, 0, 0, 0, 0, 0, 0, [[0] * 28_673, [1] * 28_673]]]},
+        {"deltas": [[0, 0, 0, 0, 0, 0, 0, [bytes(2 * 28_673), b"1"]]]},
+        {"deltas": [[0, 0, 0, 0, 0, 0, 0, [b"1", bytes(8 * 28_673)]]]},
         {"deltas": [[0, 0, 0, 0, 0, 0, 0, None, None, None, dict.fromkeys(range(10_001), 1)]]},
         {"new_series": [[0, ["http", "us", "", "", "", "", "", "", "", [["", ""]] * 65]]]},
         {"totals": [0] * 7},
@@ -202,9 +204,10 @@ def test_a_bomb_of_tiny_parts_takes_no_more_memory_than_the_frame_itself() -> No
 
 
 def test_a_sound_frame_arrives_as_it_was() -> None:
+    interval = packed([5], [1], sum_us=5, min_us=5, max_us=5)
     frame = Frame(
         worker=3, epoch=1, seq=2, start_ns=5, end_ns=6,
         new_series=[(0, SeriesKey(kind="http", url="/", tags=(("a", "b"),)))],
-        deltas=[SeriesDelta(0, sent=1, ok=1, expected=HistogramDelta([5], [1], 5, 5, 5))],
+        deltas=[SeriesDelta(0, sent=1, ok=1, expected=interval)],
     )  # fmt: skip
     assert from_agent_decoder().feed(encode(AgentFrame(frame=frame))) == [AgentFrame(frame=frame)]

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaperon_engine.errors import UserError
-from chaperon_engine.metrics.model import Frame, FrameTotals, HistogramDelta, SeriesDelta, SeriesKey
+from chaperon_engine.metrics.interval import packed
+from chaperon_engine.metrics.model import Frame, FrameTotals, SeriesDelta, SeriesKey
 from chaperon_engine.runs.journal import (
     AnyRecord,
     Ended,
@@ -38,7 +39,7 @@ def frame(number: int, *, worker: int = 0, sent: int = 1, last: bool = False) ->
                 id=0,
                 sent=sent,
                 ok=sent,
-                expected=HistogramDelta([5, 9], [1, sent], 14, 5, 9),
+                expected=packed([5, 9], [1, sent], sum_us=14, min_us=5, max_us=9),
                 statuses={200: sent},
             )
         ],
