@@ -356,7 +356,7 @@ class Limits(WatchLimits):
     lease_margin_s: float = 3.0
     """An agent that was not heard for so much longer has surely stopped it."""
     hinted_s: float = 2.0
-    """The same for one whose host is said to be gone; pings go out each second."""
+    """The same for one whose host is said to be gone; it is pinged each second then."""
     return_wait_s: float = 60.0
     """How long the end of the run waits for agents that are away."""
     leave_s: float = 3.0

@@ -36,7 +36,9 @@ from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
 from chaperon_engine.version import __version__
 
-PING_EVERY_S: Final = 1.0
+PING_EVERY_S: Final = 3.0
+HINTED_PING_EVERY_S: Final = 1.0
+"""Of an agent whose host is said to be gone."""
 FIRST_PINGS_EVERY_S: Final = 0.2
 """Before the load: the start needs a short round trip."""
 MAX_UNANSWERED: Final = 64
@@ -312,9 +314,10 @@ class Roster:
         """Time passes in the load: who has been silent for too long, from now on away."""
         lost: list[Agent] = []
         actions: list[Action] = []
-        ping_every_s = min(PING_EVERY_S, self._limits.lease_s / 5)
         for agent in self.alive:
-            if agent.link is not None and now - agent.pinged_at >= ping_every_s:
+            every_s = PING_EVERY_S if agent.hinted_at is None else HINTED_PING_EVERY_S
+            every_s = min(every_s, self._limits.lease_s / 5)
+            if agent.link is not None and now - agent.pinged_at >= every_s:
                 actions += self._ping(agent, now)
             patience_s = self._patience(agent)
             if agent.state == "running" and now - agent.heard_at > patience_s:

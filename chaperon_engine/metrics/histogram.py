@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from chaperon_engine.metrics.buckets import (
-    MAX_INDEX,
     MAX_US,
     bucket_index,
     highest_equivalent,
@@ -41,6 +41,7 @@ FRESH_BYTES: Final = 1 << 18
 """So much of what arrived is kept at most until it is added up."""
 
 _TICKS_PER_HALF: Final = 5
+_NO_VALUE: Final = "bucket with a count below 1"
 _BUCKETS: Final = np.dtype("<u2")
 _COUNTS: Final[dict[int, np.dtype[np.integer[Any]]]] = {
     1: np.dtype("<u1"),
@@ -114,12 +115,22 @@ class CumulativeHistogram:
         """Bring what is fresh into the arrays."""
         if not self._fresh:
             return
-        indices, counts = _arrays(self._fresh)
+        by_size: dict[int, list[HistogramDelta]] = {}
+        for delta in self._fresh:
+            by_size.setdefault(2 * len(delta.counts) // len(delta.buckets), []).append(delta)
         self._fresh.clear()
         self._fresh_bytes = 0
-        self._sum_up([self._indices, *indices], [self._counts, *counts])
+        indices: list[NDArray[np.uint16]] = [self._indices]
+        counts: list[NDArray[np.integer[Any]]] = [self._counts]
+        for size, deltas in by_size.items():
+            # Few long arrays: to make one costs more than to fill it.
+            indices.append(np.frombuffer(b"".join([each.buckets for each in deltas]), _BUCKETS))
+            counts.append(np.frombuffer(b"".join([each.counts for each in deltas]), _COUNTS[size]))
+        self._sum_up(indices, counts)
 
-    def _sum_up(self, indices: list[NDArray[np.uint16]], counts: list[NDArray[np.int64]]) -> None:
+    def _sum_up(
+        self, indices: list[NDArray[np.uint16]], counts: list[NDArray[np.integer[Any]]]
+    ) -> None:
         """From now on the arrays hold what these hold together, in any order and repeatedly."""
         every = np.concatenate(indices)
         low = every.min()
@@ -265,66 +276,62 @@ def checked_counts(deltas: Sequence[HistogramDelta]) -> list[int]:
     """
     if not deltas:
         return []
-    lengths: list[int] = []
-    for delta in deltas:
-        length, odd = divmod(len(delta.buckets), _BUCKETS.itemsize)
-        if not length:
-            raise ValueError("histogram without a bucket")
-        size, rest = divmod(len(delta.counts), length)
-        if odd or rest or size not in _COUNTS:
-            raise ValueError(
-                f"histogram has {len(delta.counts)} bytes of counts for {length} buckets"
-            )
-        lengths.append(length)
-    indices, counts = _arrays(deltas, in_order=True)
-    every, amounts = np.concatenate(indices), np.concatenate(counts)
-    ends: NDArray[np.int64] = np.cumsum(lengths)
-    starts = ends - np.array(lengths)
-    if every.max() > MAX_INDEX:
-        raise ValueError(f"bucket out of range 0..{MAX_INDEX}")
+    every, amounts, lengths = _joined(deltas)
+    ends = list(accumulate(lengths))
     ascends = every[1:] > every[:-1]
-    ascends[ends[:-1] - 1] = True  # from the last of one to the first of the next
+    ascends[[end - 1 for end in ends[:-1]]] = True  # from the last of one to the first of the next
     if not ascends.all():
         raise ValueError("buckets do not ascend")
-    if amounts.min() < 1:
-        raise ValueError("bucket with a count below 1")
-    if amounts.max() > MAX_COUNT:
-        raise ValueError(f"bucket with a count over {MAX_COUNT}")
-    totals: list[int] = np.add.reduceat(amounts, starts, dtype=np.int64).tolist()
-    edges = zip(every[starts].tolist(), every[ends - 1].tolist(), strict=True)
-    for delta, total, (first, last) in zip(deltas, totals, edges, strict=True):
-        if not 0 <= delta.min_us <= delta.max_us <= MAX_US:
+    totals: list[int] = np.add.reduceat(amounts, [0, *ends[:-1]], dtype=np.int64).tolist()
+    firsts = every[[0, *ends[:-1]]].tolist()
+    lasts = every[[end - 1 for end in ends]].tolist()
+    for delta, total, first, last in zip(deltas, totals, firsts, lasts, strict=True):
+        low, high = delta.min_us, delta.max_us
+        if not 0 <= low <= high <= MAX_US:
             raise ValueError("minimum and maximum are not in order or out of range")
-        if bucket_index(delta.min_us) != first or bucket_index(delta.max_us) != last:
+        # So no bucket is out of range either.
+        if bucket_index(low) != first or bucket_index(high) != last:
             raise ValueError("minimum or maximum lies outside the recorded buckets")
-        if not delta.min_us * total <= delta.sum_us <= delta.max_us * total:
+        if not low * total <= delta.sum_us <= high * total:
             raise ValueError("sum does not fit minimum, maximum and count")
         if not 0 <= delta.saturated <= total:
             raise ValueError("more values saturated than recorded")
     return totals
 
 
-def _arrays(
-    deltas: Sequence[HistogramDelta], *, in_order: bool = False
-) -> tuple[list[NDArray[np.uint16]], list[NDArray[np.int64]]]:
-    """Bucket indices and counts of intervals whose lengths fit: a few long arrays of each kind,
-    since making an array costs more than filling it. `in_order`: as the intervals are."""
-    groups: list[tuple[int, list[HistogramDelta]]] = []
-    by_size: dict[int, list[HistogramDelta]] = {}
-    for delta in deltas:
-        size = 2 * len(delta.counts) // len(delta.buckets)
-        if in_order and groups and groups[-1][0] != size:
-            by_size.clear()
-        group = by_size.get(size)
-        if group is None:
-            group = by_size[size] = []
-            groups.append((size, group))
-        group.append(delta)
-    indices = [
-        np.frombuffer(b"".join([each.buckets for each in group]), _BUCKETS) for _, group in groups
-    ]
-    counts = [
-        np.frombuffer(b"".join([each.counts for each in group]), _COUNTS[size])
-        for size, group in groups
-    ]
-    return indices, counts
+def _joined(
+    deltas: Sequence[HistogramDelta],
+) -> tuple[NDArray[np.uint16], NDArray[np.integer[Any]], list[int]]:
+    """Buckets and counts of all these intervals one after the other, and how many each has.
+    Raises ValueError when they do not fit together, or for a count that is out of range."""
+    buckets = [delta.buckets for delta in deltas]
+    counts = [delta.counts for delta in deltas]
+    lengths = list(map(len, counts))
+    sizes = list(map(len, buckets))
+    if all(lengths) and sizes == [2 * length for length in lengths]:
+        # The usual case: all counts are small.
+        joined = b"".join(counts)
+        if 0 in joined:
+            raise ValueError(_NO_VALUE)
+        return (
+            np.frombuffer(b"".join(buckets), _BUCKETS),
+            np.frombuffer(joined, _COUNTS[1]),
+            lengths,
+        )
+    arrays: list[NDArray[np.integer[Any]]] = []
+    lengths = []
+    for each, amounts in zip(buckets, counts, strict=True):
+        length, odd = divmod(len(each), _BUCKETS.itemsize)
+        if not length:
+            raise ValueError("histogram without a bucket")
+        size, rest = divmod(len(amounts), length)
+        if odd or rest or size not in _COUNTS:
+            raise ValueError(f"histogram has {len(amounts)} bytes of counts for {length} buckets")
+        lengths.append(length)
+        arrays.append(np.frombuffer(amounts, _COUNTS[size]))
+    every = np.concatenate(arrays)
+    if every.min() < 1:
+        raise ValueError(_NO_VALUE)
+    if every.max() > MAX_COUNT:
+        raise ValueError(f"bucket with a count over {MAX_COUNT}")
+    return np.frombuffer(b"".join(buckets), _BUCKETS), every, lengths
