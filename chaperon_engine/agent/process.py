@@ -46,7 +46,6 @@ from chaperon_engine.agent.events import (
 )
 from chaperon_engine.agent.journal import AgentJournal, Left
 from chaperon_engine.agent.outbox import Outbox
-from chaperon_engine.agent.state import AgentState
 from chaperon_engine.crew.cores import take_cores
 from chaperon_engine.crew.crew import Crew
 from chaperon_engine.crew.events import KillWorker, LocateHang, Say, Send
@@ -161,6 +160,9 @@ class _Agent:
         self._workers = workers
         self._crew = Crew(workers, self)
         self._instance = os.urandom(INSTANCE_BYTES) if left is None else left.opened.instance
+        # Not before the workers were forked: they have no use for numpy.
+        from chaperon_engine.agent.state import AgentState
+
         self._state = AgentState(
             _hello(joining.name, self._instance, len(workers), left),
             len(workers),

@@ -23,7 +23,6 @@ import uvloop
 from chaperon_engine import export
 from chaperon_engine.coordinator.events import Limits, StopAsked
 from chaperon_engine.coordinator.listener import Listener
-from chaperon_engine.coordinator.run import Coordinator
 from chaperon_engine.crew.cores import CoreShare, take_cores
 from chaperon_engine.crew.forking import WorkerHandle, fork_workers
 from chaperon_engine.definition.plan import LaunchRequest
@@ -89,6 +88,9 @@ class _Engine:
         counters: RunCounters,
         limits: Limits | None,
     ):
+        # Not before the workers were forked: they have no use for numpy.
+        from chaperon_engine.coordinator.run import Coordinator
+
         self._directory = directory
         self._launch = launch
         self._record = record

@@ -17,7 +17,7 @@ from chaperon_engine.metrics.snapshot import (
     SeriesDetail,
     SeriesRow,
 )
-from chaperon_engine.metrics.summary import ReportMetric, distribution
+from chaperon_engine.metrics.summary import ReportMetric
 
 LOST = "worker_lost"
 """Class of failures that only shared memory knows: the real class died with the worker."""
@@ -171,9 +171,9 @@ class SeriesTotals:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             value=self.value if key.kind in VALUE_KINDS else None,
-            service_time_us=distribution(self.expected, key.scale),
-            unexpected_service_time_us=distribution(self.unexpected),
-            failure_time_us=distribution(self.failures),
+            service_time_us=self.expected.distribution(key.scale),
+            unexpected_service_time_us=self.unexpected.distribution(),
+            failure_time_us=self.failures.distribution(),
         )
 
 

@@ -57,7 +57,6 @@ from chaperon_engine.metrics.summary import (
     ReportMetric,
     ReportTotals,
     WorkerSummary,
-    distribution,
 )
 from chaperon_engine.metrics.table import SeriesTable
 from chaperon_engine.metrics.traffic import MessageFigures, RunMessages
@@ -414,9 +413,9 @@ class RunAggregate:
             requests_per_s=per_second(self._done_in_window, self.measured_s),
             bytes_in=counts.bytes_in,
             bytes_out=counts.bytes_out,
-            service_time_us=distribution(expected),
-            unexpected_service_time_us=distribution(unexpected),
-            failure_time_us=distribution(failures),
+            service_time_us=expected.distribution(),
+            unexpected_service_time_us=unexpected.distribution(),
+            failure_time_us=failures.distribution(),
         )
 
     def metric_summaries(self) -> list[ReportMetric]:

@@ -25,6 +25,7 @@ from chaperon_engine.metrics.buckets import (
 from chaperon_engine.metrics.interval import UNSET_MIN
 from chaperon_engine.metrics.model import HistogramDelta
 from chaperon_engine.metrics.snapshot import HEATMAP_EDGES_US, PERCENTILES, Percentiles
+from chaperon_engine.metrics.summary import Distribution
 
 # Threads for linear algebra, of which there is none here, would only take descriptors and memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -215,6 +216,24 @@ class CumulativeHistogram:
             p99=p99,
             p99_9=p99_9,
             max=in_unit(self.highest_us, scale),
+        )
+
+    def distribution(self, scale: int = 1) -> Distribution:
+        """All figures, in the unit that was recorded times `scale`."""
+        if not self.count:
+            return Distribution()
+        fields: dict[str, Any] = {
+            percentile_field(percentile): in_unit(value, scale)
+            for percentile, value in zip(PERCENTILES, self.values_at(PERCENTILES), strict=True)
+        }
+        return Distribution(
+            count=self.count,
+            min=in_unit(self.lowest_us, scale),
+            mean=self.mean_us / scale,
+            max=in_unit(self.highest_us, scale),
+            saturated=self.saturated,
+            thin=self.thin(),
+            **fields,
         )
 
     def thin(self) -> list[str]:

@@ -5,13 +5,7 @@ These types are part of the report's published schema. Must not know what else a
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-
-from chaperon_engine.metrics.buckets import in_unit
-from chaperon_engine.metrics.histogram import CumulativeHistogram, percentile_field
-from chaperon_engine.metrics.snapshot import PERCENTILES
 
 
 class Distribution(msgspec.Struct, kw_only=True):
@@ -142,22 +136,3 @@ class ReportHealth(msgspec.Struct, kw_only=True):
     """Worst second of the worst worker."""
     cpu: float = 0.0
     steal: float = 0.0
-
-
-def distribution(histogram: CumulativeHistogram, scale: int = 1) -> Distribution:
-    """All figures of a histogram, in the unit that was recorded times `scale`."""
-    if not histogram.count:
-        return Distribution()
-    fields: dict[str, Any] = {
-        percentile_field(percentile): in_unit(value, scale)
-        for percentile, value in zip(PERCENTILES, histogram.values_at(PERCENTILES), strict=True)
-    }
-    return Distribution(
-        count=histogram.count,
-        min=in_unit(histogram.lowest_us, scale),
-        mean=histogram.mean_us / scale,
-        max=in_unit(histogram.highest_us, scale),
-        saturated=histogram.saturated,
-        thin=histogram.thin(),
-        **fields,
-    )

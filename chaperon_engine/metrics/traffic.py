@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chaperon_engine.metrics.histogram import CumulativeHistogram
 from chaperon_engine.metrics.model import MESSAGE_KINDS, SeriesDelta, SeriesKey
 from chaperon_engine.metrics.snapshot import MessageSecond, MessageTotals, Percentiles
-from chaperon_engine.metrics.summary import ReportMessages, distribution
+from chaperon_engine.metrics.summary import ReportMessages
 
 
 @dataclass
@@ -87,8 +87,8 @@ class MessageFigures:
             messages_per_s=messages_per_s,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
-            round_trip_us=distribution(self.round_trip),
-            receive_us=distribution(self.receive),
+            round_trip_us=self.round_trip.distribution(),
+            receive_us=self.receive.distribution(),
         )
 
 

@@ -38,7 +38,7 @@ from chaperon_engine.protocol.messages import (
     WorkerIdle,
 )
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Grows with each change that the other side must know of."""
 MAX_GREETING_BYTES = 4096
 """Of a frame, as long as the peer is a stranger."""

@@ -27,8 +27,9 @@ from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.protocol.messages import MAX_FRAME_BYTES
 from chaperon_engine.runs.merging import merge_frames
+from chaperon_engine.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 BUDGET_BYTES = 512 * 1024 * 1024
 MAX_LEVEL = 6
 """Coarsest resolution: 2 ** 6 ticks a frame."""
@@ -232,10 +233,20 @@ class RecordReader(Generic[_Kind]):
 
 
 class JournalReader(RecordReader[AnyRecord]):
-    """The readable records of a run's journal, in order."""
+    """The readable records of a run's journal, in order. Raises UserError for one of another
+    format."""
 
     def __init__(self, path: Path):
         super().__init__(path, AnyRecord)
+
+    def __iter__(self) -> Iterator[AnyRecord]:
+        for record in super().__iter__():
+            if isinstance(record, Header) and record.format != FORMAT:
+                raise UserError(
+                    f"{self._path} has format {record.format}, and Chaperon {__version__} reads "
+                    f"format {FORMAT}: use the version that the run was made with"
+                )
+            yield record
 
 
 def _private(path: str, flags: int) -> int:

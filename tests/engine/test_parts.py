@@ -303,3 +303,18 @@ def test_every_name_of_the_public_root_exists() -> None:
     assert missing == []
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         chaperon_engine.nothing  # noqa: B018
+
+
+# what workers inherit
+
+
+def test_what_is_loaded_before_workers_are_forked_has_no_numpy() -> None:
+    found = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import sys, chaperon_engine.engine.process, chaperon_engine.agent.process\n"
+            "print('numpy' in sys.modules)",
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert found.stdout == "False\n"

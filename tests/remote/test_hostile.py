@@ -27,6 +27,7 @@ from chaperon_engine.protocol.messages import MAX_FRAME_BYTES, Message, Refused
 from chaperon_engine.protocol.token import RunSecret
 from chaperon_engine.protocol.wire import (
     MAX_GREETING_BYTES,
+    WIRE_VERSION,
     Ack,
     Admitted,
     AgentNote,
@@ -39,6 +40,7 @@ from chaperon_engine.remote import link as link_module
 from chaperon_engine.remote.dial import Authority, DialError, Pin
 from tests.remote.conftest import ATTACKER, RUN, Agent, House, Stranger, hello, stranger, until
 
+GREETING = ServerGreeting(protocol=WIRE_VERSION, version="1", run_id=RUN, nonce=bytes(32))
 SHORT = ListenerLimits(greeting_s=0.3, strangers_per_address=1000, burst=10_000)
 
 
@@ -92,7 +94,7 @@ async def test_an_agent_that_sees_another_certificate_says_nothing_at_all(
         connection, _ = listening.accept()
         connection.settimeout(5)
         with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
-            tls.write(encode(ServerGreeting(protocol=1, version="1", run_id=RUN, nonce=bytes(32))))
+            tls.write(encode(GREETING))
             return tls.read(1)
         connection.close()
         return b""
@@ -110,7 +112,7 @@ async def test_an_impostor_with_the_right_certificate_cannot_prove_the_token(
     """Not even by sending back what the agent proved."""
 
     async def reflect(peer: Stranger) -> None:
-        peer.say(ServerGreeting(protocol=1, version="1", run_id=RUN, nonce=bytes(32)))
+        peer.say(GREETING)
         said = msgspec.msgpack.decode((await peer.reader.read(4096))[HEADER_BYTES:])
         peer.say(ServerProof(proof=said["proof"]))
         assert await peer.reader.read() == b""
@@ -153,7 +155,7 @@ async def test_somebody_in_between_with_a_certificate_of_the_same_authority_gain
         encode(Ack(next_seq=0)),
         (MAX_GREETING_BYTES + 1).to_bytes(4, "big"),
         b"\x00\x00\x00\x02{}",
-        encode(ServerGreeting(protocol=1, version="1", run_id=RUN, nonce=bytes(32))) * 2,
+        encode(GREETING) * 2,
     ],
     ids=["noise", "another message", "too long", "json", "twice"],
 )
@@ -176,7 +178,7 @@ async def test_a_coordinator_of_another_version_is_named_with_ours(house: House)
         await peer.reader.read()
 
     async with impostor(house.credentials, play) as port:
-        with pytest.raises(UserError, match=r"speaks protocol 9 \(Chaperon 7\.1\), this side 1"):
+        with pytest.raises(UserError, match=rf"speaks protocol 9 \(Chaperon 7\.1\), this side {WIRE_VERSION} "):
             await house.dial(port=port)
 
 
@@ -265,7 +267,7 @@ async def test_another_protocol_is_refused_with_both_versions_named(house: House
         peer.say(len(body).to_bytes(4, "big") + body)
         denied = await peer.hear()
         assert isinstance(denied, Denied)
-        assert "protocol 1 (Chaperon " in denied.reason
+        assert f"protocol {WIRE_VERSION} (Chaperon " in denied.reason
         assert "this side 9 (Chaperon 7.1)" in denied.reason
 
 
@@ -275,7 +277,7 @@ async def test_cut_oversized_and_random_greetings_end_the_connection(
 ) -> None:
     chance = random.Random(4)
     sample = encode(honest(house).feed(  # type: ignore[arg-type]
-        ServerGreeting(protocol=1, version="1", run_id=RUN, nonce=bytes(32))
+        GREETING
     ))  # fmt: skip
     attacks = [
         b"",

@@ -174,3 +174,12 @@ def test_a_full_disk_leaves_no_torn_record_in_the_middle(tmp_path: Path) -> None
     writer.append(steered)
     writer.close()
     assert read(path) == [HEADER, steered]
+
+
+def test_a_journal_of_another_format_is_named_instead_of_read_as_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    writer = JournalWriter(path)
+    writer.append(Header(format=1, run_id="r", start_ns=0, started_at="", workers=[]))
+    writer.close()
+    with pytest.raises(UserError, match=r"has format 1, and Chaperon .* reads format 2"):
+        read(path)
