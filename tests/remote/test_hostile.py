@@ -178,7 +178,8 @@ async def test_a_coordinator_of_another_version_is_named_with_ours(house: House)
         await peer.reader.read()
 
     async with impostor(house.credentials, play) as port:
-        with pytest.raises(UserError, match=rf"speaks protocol 9 \(Chaperon 7\.1\), this side {WIRE_VERSION} "):
+        sentence = rf"speaks protocol 9 \(Chaperon 7\.1\), this side {WIRE_VERSION} "
+        with pytest.raises(UserError, match=sentence):
             await house.dial(port=port)
 
 
