@@ -41,6 +41,9 @@ MAX_COUNT: Final = (1 << 40) - 1
 FRESH_BYTES: Final = 1 << 18
 """So much of what arrived is kept at most until it is added up."""
 
+SORTED_BELOW: Final = 1024
+"""So few buckets are added up by sorting: that costs less than a counter for all in their range."""
+
 _TICKS_PER_HALF: Final = 5
 _NO_VALUE: Final = "bucket with a count below 1"
 _BUCKETS: Final = np.dtype("<u2")
@@ -133,20 +136,30 @@ class CumulativeHistogram:
         self, indices: list[NDArray[np.uint16]], counts: list[NDArray[np.integer[Any]]]
     ) -> None:
         """From now on the arrays hold what these hold together, in any order and repeatedly."""
-        every = np.concatenate(indices)
-        low = every.min()
-        # As floating-point numbers, which are exact up to 2 ** 53.
-        sums = np.bincount(every - low, weights=np.concatenate(counts))
-        used = np.flatnonzero(sums)
-        self._indices = (used + low).astype(np.uint16)
-        self._counts = sums[used].astype(np.int64)
+        every, amounts = np.concatenate(indices), np.concatenate(counts)
+        if len(every) < SORTED_BELOW:
+            order = every.argsort(kind="stable")
+            every = every[order]
+            is_first = np.empty(len(every), dtype=bool)
+            is_first[0] = True
+            np.not_equal(every[1:], every[:-1], out=is_first[1:])
+            firsts = is_first.nonzero()[0]
+            self._indices = every[firsts]
+            self._counts = np.add.reduceat(amounts[order], firsts, dtype=np.int64)
+        else:
+            low = np.minimum.reduce(every)
+            # As floating-point numbers, which are exact up to 2 ** 53.
+            sums = np.bincount(every - low, weights=amounts)
+            used = sums.nonzero()[0]
+            self._indices = (used + low).astype(np.uint16)
+            self._counts = sums[used].astype(np.int64)
         self._below = None
 
     def _order(self) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
         """Ascending bucket indices, and how many values lie in each bucket or below."""
         self._settle()
         if self._below is None:
-            self._below = np.cumsum(self._counts)
+            self._below = self._counts.cumsum()
         return self._indices, self._below
 
     def delta(self) -> HistogramDelta | None:
@@ -192,7 +205,7 @@ class CumulativeHistogram:
         # Somebody who counts beyond 2 ** 53 gets wrong figures, but no rank beyond the last.
         last = int(below[-1])
         ranks = [min(target_count(percentile, self.count), last) for percentile in percentiles]
-        places = np.searchsorted(below, ranks)
+        places = below.searchsorted(ranks)
         return [
             highest_equivalent(index) if percentile else lowest_equivalent(index)
             for percentile, index in zip(percentiles, indices[places].tolist(), strict=True)
@@ -299,7 +312,7 @@ def checked_counts(deltas: Sequence[HistogramDelta]) -> list[int]:
     ends = list(accumulate(lengths))
     ascends = every[1:] > every[:-1]
     ascends[[end - 1 for end in ends[:-1]]] = True  # from the last of one to the first of the next
-    if not ascends.all():
+    if not np.logical_and.reduce(ascends):
         raise ValueError("buckets do not ascend")
     totals: list[int] = np.add.reduceat(amounts, [0, *ends[:-1]], dtype=np.int64).tolist()
     firsts = every[[0, *ends[:-1]]].tolist()

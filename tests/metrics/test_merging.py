@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from unittest import mock
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaperon_engine.metrics import histogram as module
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.buckets import MAX_INDEX, MAX_US, bucket_index
 from chaperon_engine.metrics.histogram import FRESH_BYTES, CumulativeHistogram
@@ -69,6 +71,21 @@ def test_every_way_to_add_up_gives_the_same_counts(parts):
         reference.record_value(value)
     for percentile in PERCENTILES:
         assert histogram.value_at(percentile) == reference.get_value_at_percentile(percentile)
+
+
+@settings(max_examples=25)
+@given(PARTS)
+def test_sorting_and_counting_add_up_alike(parts):
+    deltas = [recorded(part) for _, part in parts if part]
+    found = []
+    for below in (0, 1 << 30):
+        histogram = CumulativeHistogram()
+        with mock.patch.object(module, "SORTED_BELOW", below):
+            for delta in deltas:
+                histogram.add(delta, sum(unpacked(delta)[1]))
+                histogram.percentiles()
+        found.append(histogram.delta())
+    assert found[0] == found[1] == combined(deltas)
 
 
 def test_a_histogram_of_many_buckets_is_that_of_hdrhistogram():
