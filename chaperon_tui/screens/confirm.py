@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from chaperon_tui.raster.cells import Row
+from chaperon_tui.screens.dialog import Dialog
 from chaperon_tui.widgets.rows import Rows
 
 
@@ -28,7 +28,7 @@ class Choice:
     variant: Literal["default", "primary", "success", "warning", "error"] = "default"
 
 
-class ConfirmScreen(ModalScreen[str]):
+class ConfirmScreen(Dialog[str]):
     """Dismisses with the value of the chosen answer, or with the empty text for Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,13 +64,13 @@ class ConfirmScreen(ModalScreen[str]):
         for choice in self._choices:
             if event.key == choice.key:
                 event.stop()
-                self.dismiss(choice.value)
+                self.answer(choice.value)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """A click, or Enter on the focused answer."""
         number = int((event.button.id or "").removeprefix("choice-"))
-        self.dismiss(self._choices[number].value)
+        self.answer(self._choices[number].value)
 
     def action_cancel(self) -> None:
         """No answer."""
-        self.dismiss("")
+        self.answer("")

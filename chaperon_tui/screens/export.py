@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from chaperon_engine import ChaperonError, ExportFormat, Report, UserError, visible
+from chaperon_tui.screens.dialog import Dialog
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.exports import (
     destination_words,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chaperon_tui.app import ChaperonApp
 
 
-class ExportScreen(ModalScreen[dict[str, str]]):
+class ExportScreen(Dialog[dict[str, str]]):
     """Dismisses with what was written: format to path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -131,4 +131,4 @@ class ExportScreen(ModalScreen[dict[str, str]]):
 
     def action_close(self) -> None:
         """Back to the report, which names the paths."""
-        self.dismiss(self._written)
+        self.answer(self._written)

@@ -8,10 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from chaperon_tui.palette import described_bindings
 from chaperon_tui.raster.cells import Row, pad
+from chaperon_tui.screens.dialog import Dialog
 from chaperon_tui.widgets.rows import Rows
 
 _SIGNS: tuple[tuple[str, str], ...] = (
@@ -24,7 +25,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """A page over the screen it explains."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,16 +9,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from chaperon_engine import ExceptionGroup, ReportException, visible, visible_block
 from chaperon_tui.raster.cells import Row, pad
+from chaperon_tui.screens.dialog import Dialog
 from chaperon_tui.state.table import Cell, Table
 from chaperon_tui.state.tables import short_path
 from chaperon_tui.widgets.rows import Rows
 
 
-class LinesScreen(ModalScreen[None]):
+class LinesScreen(Dialog[None]):
     """Rows in a frame that can be scrolled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
