@@ -63,6 +63,7 @@ class Listener:
         on_viewer: Callable[[ViewerLink], None],
         now: Callable[[], float],
         say: Callable[[str, str], None],
+        takes_agents: bool = True,
         limits: ListenerLimits | None = None,
     ):
         """`now`: monotonic seconds; `say`: a level and a line for the log."""
@@ -72,6 +73,7 @@ class Listener:
         self._on_agent = on_agent
         self._on_viewer = on_viewer
         self._say = say
+        self._takes_agents = takes_agents
         self._limits = limits or ListenerLimits()
         self.door = Door(self._limits, now)
         self._sockets: list[socket.socket] = []
@@ -162,6 +164,7 @@ class Listener:
                 run_id=self._run_id,
                 certificate=self._credentials.fingerprint,
                 nonce=os.urandom(NONCE_BYTES),
+                takes_agents=self._takes_agents,
             )
         )
         task = asyncio.create_task(self._greet(greeter, connection, stranger, where))

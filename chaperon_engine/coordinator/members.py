@@ -24,6 +24,7 @@ from chaperon_engine.coordinator.events import (
     TellAgent,
     Terms,
 )
+from chaperon_engine.protocol.handshake import NO_AGENTS
 from chaperon_engine.protocol.wire import (
     Admitted,
     AgentHello,
@@ -96,6 +97,8 @@ class Roster:
         self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
     ) -> list[Action]:
         """Somebody says who it is; `begun`: the load has."""
+        if self.terms is None:
+            return [DropAgent(link, NO_AGENTS)]
         known = next(
             (each for each in self._members.values() if each.hello.instance == hello.instance), None
         )

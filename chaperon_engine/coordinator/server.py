@@ -96,10 +96,10 @@ class ClientServer:
             if viewer.said_hello:
                 self._tell_answer(viewer, answer)
 
-    def gather(self, gathering: Gathering, elsewhere: Gathering) -> None:
+    def gather(self, gathering: Gathering | None, elsewhere: Gathering) -> None:
         """Tell all who wait for the load, and all who will, how far the agents are; `elsewhere`
         is for viewers on other machines."""
-        if gathering == self._gathering or self._answer is not None:
+        if elsewhere == self._gathering_elsewhere or self._answer is not None:
             return
         self._gathering, self._gathering_elsewhere = gathering, elsewhere
         for viewer in list(self._viewers.values()):
@@ -171,7 +171,7 @@ class ClientServer:
             self._leases.acquire(viewer.number)
         if self._answer is not None:
             self._tell_answer(viewer, self._answer)
-        elif self._gathering is not None:
+        else:
             self._tell_gathering(viewer)
 
     def may_read(self, viewer: Viewer) -> bool:

@@ -26,6 +26,8 @@ from chaperon_engine import (
 )
 from chaperon_engine.client.describing import child_environment
 from chaperon_engine.client.remote import Patience
+from chaperon_engine.protocol.handshake import NO_AGENTS
+from chaperon_engine.protocol.token import RunSecret
 from chaperon_engine.remote.dial import Authority
 from tests.distributed.conftest import Launched, Proxy, Start
 from tests.engine.conftest import CountingServer
@@ -50,11 +52,16 @@ asyncio.run(watch())
 async def attached(
     launched: Launched, role: str, *, port: int | None = None, **how: Any
 ) -> RunClient:
-    words = shlex.split((await launched.told()).attach)
+    return await _attached((await launched.told()).attach, role, port=port, **how)
+
+
+async def _attached(line: str, role: str, *, port: int | None = None, **how: Any) -> RunClient:
+    """By the line that a run prints."""
+    words = shlex.split(line)
     assert words[:2] == ["chaperon-tui", "attach"]
     host, _, real_port = words[2].rpartition(":")
     options = dict(zip(words[3::2], words[4::2], strict=True))
-    token_file = launched.directory.path / f"{role}.token"
+    token_file = Path(options["--token-file"]).with_name(f"{role}.token")
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
     if role == "observer":
         assert options["--token-file"] == str(token_file)
@@ -120,6 +127,43 @@ async def test_an_observer_watches_through_a_break_until_an_operator_stops_the_r
     drained, stopped = kept.run.reasons
     assert "agent a was drained by operator ann from 127.0.0.1" in drained
     assert stopped == "stopped by operator ann from 127.0.0.1"
+
+
+async def test_a_run_without_agents_begins_at_once_and_is_steered_from_elsewhere_alone(
+    server: CountingServer, scenario: Write
+) -> None:
+    run = await _cli(
+        "run", str(scenario(duration="60s")), "--listen", "127.0.0.1:0", "--workers", "1",
+        "--detach",
+    )  # fmt: skip
+    async with asyncio.timeout(40):
+        said = (await run.communicate())[0].decode().splitlines()
+        assert run.returncode == 0, said
+        (line,) = [each.strip() for each in said if "chaperon-tui attach 127.0.0.1:" in each]
+        operator = await _attached(line, "operator", name="ann")
+        assert operator.run_id == said[0]
+        assert not any(" worker join " in each for each in said)
+        folder = Path(said[-1].removeprefix("The token files are here: "))
+        assert {path.name for path in folder.glob("*.token")} == {
+            "observer.token", "operator.token",
+        }  # fmt: skip
+        forged = folder / "forged"
+        forged.write_text(RunSecret(bytes(32)).token("agent").text)
+        forged.chmod(0o600)
+        words = shlex.split(line)[2:-1]
+        agent = await _cli("worker", "join", *words, str(forged), "--workers", "1")
+        heard = (await agent.communicate())[0].decode()
+        assert agent.returncode == 104
+        assert heard.endswith(f"chaperon: error: {NO_AGENTS}\n")
+        await operator.subscribe(View())
+        async for snapshot in operator.snapshots():
+            if snapshot.state == "running" and snapshot.totals.requests:
+                await operator.stop()
+        await operator.close()
+    assert (snapshot.join, snapshot.token_file) == ("", "")
+    assert snapshot.attach.endswith(" --token-file observer.token")
+    assert snapshot.reasons == ["stopped by operator ann from 127.0.0.1"]
+    assert final_report(snapshot).totals.requests == server.requests > 0
 
 
 async def _viewer_process(launched: Launched) -> asyncio.subprocess.Process:

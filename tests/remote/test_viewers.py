@@ -416,7 +416,7 @@ async def test_who_gives_up_waiting_for_the_load_leaves_nothing_behind(engine: E
     with pytest.raises(asyncio.CancelledError):
         await attaching
     await until(lambda: engine.server.viewers == 0)
-    engine.server._gathering = None
+    engine.server._gathering_elsewhere = None
     with pytest.raises(EngineError, match="does not answer"):
         await engine.attach(patience=Patience(greeting_s=0.2))
 
