@@ -42,9 +42,13 @@ class AgentLinks:
         self._held: dict[int, list[Message]] = {}
         """What is to be said once the bundle has been sent."""
         self._silent: dict[int, asyncio.TimerHandle] = {}
+        self._is_closed = False
 
     def receive(self, link: AgentLink) -> None:
         """An agent has proved the token; the link belongs to this object from now on."""
+        if self._is_closed:
+            link.dismiss(Refused(reason="this run is over", user_error=False), self._hello_s)
+            return
         number = self._numbers
         self._numbers += 1
         self._links[number] = link
@@ -109,7 +113,8 @@ class AgentLinks:
             link.close(Refused(reason=reason, user_error=user_error) if reason else None)
 
     async def close(self) -> None:
-        """Hang up on everybody."""
+        """Hang up on everybody, and on who comes later."""
+        self._is_closed = True
         for number in list(self._links):
             self.drop(number, "", user_error=False)
         tasks = list(self._bundles.values())

@@ -119,6 +119,12 @@ class Link(asyncio.Protocol, Generic[Received]):
             loop = asyncio.get_running_loop()
             self._closer = loop.call_later(CLOSING_S, self._transport.abort)
 
+    def dismiss(self, farewell: Message, within_s: float) -> None:
+        """Instead of `begin`: answer with the farewell whatever the peer says, and hang up. On
+        these connections it is the peer who speaks first; one that does not is not waited for."""
+        timer = asyncio.get_running_loop().call_later(within_s, self.abort, "it said nothing")
+        self.begin(lambda message: self.close(farewell), lambda reason: timer.cancel())
+
     def abort(self, reason: str) -> None:
         """Hang up at once."""
         if not self.is_closed:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trustme
 
@@ -74,7 +75,9 @@ async def _attached(line: str, role: str, *, port: int | None = None, **how: Any
 async def test_an_observer_watches_through_a_break_until_an_operator_stops_the_run(
     server: CountingServer, scenario: Write, start: Start, proxy: MakeProxy
 ) -> None:
-    launched = await start(scenario(duration="60s"), expect=1)
+    # The viewer that is killed is waited for at the end.
+    quick = "from chaperon_engine.coordinator import server\nserver.LINGER_S = 0.5"
+    launched = await start(scenario(duration="60s"), expect=1, setup=quick)
     between, port = await proxy(await launched.port())
     waiting = asyncio.create_task(attached(launched, "observer", port=port))
     await launched.join("a")
@@ -129,8 +132,8 @@ async def test_an_observer_watches_through_a_break_until_an_operator_stops_the_r
     assert stopped == "stopped by operator ann from 127.0.0.1"
 
 
-async def test_a_run_without_agents_begins_at_once_and_is_steered_from_elsewhere_alone(
-    server: CountingServer, scenario: Write
+async def test_a_run_without_agents_is_steered_from_elsewhere_and_waits_for_who_reconnects(
+    server: CountingServer, scenario: Write, proxy: MakeProxy
 ) -> None:
     run = await _cli(
         "run", str(scenario(duration="60s")), "--listen", "127.0.0.1:0", "--workers", "1",
@@ -155,11 +158,24 @@ async def test_a_run_without_agents_begins_at_once_and_is_steered_from_elsewhere
         heard = (await agent.communicate())[0].decode()
         assert agent.returncode == 104
         assert heard.endswith(f"chaperon: error: {NO_AGENTS}\n")
+        between, port = await proxy(int(words[0].rpartition(":")[2]))
+        observer = await _attached(line, "observer", port=port)
+        await observer.subscribe(View())
+        await anext(observer.snapshots())
         await operator.subscribe(View())
         async for snapshot in operator.snapshots():
-            if snapshot.state == "running" and snapshot.totals.requests:
+            if snapshot.totals.requests and observer.outage is None:
+                between.freeze()
+                between.cut()
+                await _until(lambda: observer.outage is not None)
                 await operator.stop()
         await operator.close()
+        between.thaw()
+        async for late in observer.snapshots():
+            assert late.state in ("running", "draining", "finished")
+        await observer.close()
+        await _until(lambda: not psutil.pid_exists(operator.engine_pid))
+    assert final_report(late) == final_report(snapshot)
     assert (snapshot.join, snapshot.token_file) == ("", "")
     assert snapshot.attach.endswith(" --token-file observer.token")
     assert snapshot.reasons == ["stopped by operator ann from 127.0.0.1"]
