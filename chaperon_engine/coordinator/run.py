@@ -450,9 +450,12 @@ class Coordinator:
         """See `viewer.RunView`."""
         self.handle(AbortAsked(by))
 
-    def drain(self, member: int, by: str) -> None:
+    def drain(self, member: int, by: str) -> str:
         """See `viewer.RunView`."""
-        self.handle(DrainAsked(member, by))
+        refusal = self.state.cannot_drain(member, time.monotonic())
+        if not refusal:
+            self.handle(DrainAsked(member, by))
+        return refusal
 
     def node_died(self, name: str, reason: str) -> None:
         """See `viewer.RunView`."""

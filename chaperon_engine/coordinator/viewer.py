@@ -76,7 +76,9 @@ class RunView(Protocol):
 
     def abort(self, by: str) -> None: ...
 
-    def drain(self, member: int, by: str) -> None: ...
+    def drain(self, member: int, by: str) -> str:
+        """Empty, or a sentence why that cannot be done."""
+        ...
 
     def node_died(self, name: str, reason: str) -> None: ...
 
@@ -242,7 +244,8 @@ class Viewer:
             case AbortRun():
                 self._run.abort(self._by)
             case DrainMember(member=member):
-                self._run.drain(member, self._by)
+                if refusal := self._run.drain(member, self._by):
+                    self.send(Refused(reason=refusal))
             case NodeDied(name=name, reason=reason) if self.role == "owner":
                 self._run.node_died(name, reason)
             case GetSeries(request=request, series=series):

@@ -253,7 +253,8 @@ class AbortRun(Message, frozen=True, kw_only=True):
 
 class DrainMember(Message, frozen=True, kw_only=True):
     """Have one member leave: it starts no further iteration, ends within the grace period and
-    sends what it measured; the run goes on with the others."""
+    sends what it measured; the run goes on with the others. Answered by Refused when there is no
+    such member, or it leaves anyway."""
 
     member: int
 

@@ -115,8 +115,9 @@ class Run:
     def abort(self, by: str) -> None:
         self.orders.append(f"abort by {by}")
 
-    def drain(self, member: int, by: str) -> None:
+    def drain(self, member: int, by: str) -> str:
         self.orders.append(f"drain {member} by {by}")
+        return f"this run has no member {member}" if member > 5 else ""
 
 
 class Engine:
@@ -294,9 +295,14 @@ async def test_an_operator_steers_and_is_named(engine: Engine) -> None:
         await client.stop()
         await client.abort()
         await client.drain(3)
-        await until(lambda: len(engine.run.orders) == 3)
+        refused: list[str] = []
+        client.on_refused = refused.append
+        await client.drain(9)
+        await until(lambda: refused == ["this run has no member 9"])
     who = "operator ann from 127.0.0.1"
-    assert engine.run.orders == [f"stop by {who}", f"abort by {who}", f"drain 3 by {who}"]
+    assert engine.run.orders == [
+        f"stop by {who}", f"abort by {who}", f"drain 3 by {who}", f"drain 9 by {who}",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("role", ["agent", "operator"])
