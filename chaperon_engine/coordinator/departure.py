@@ -76,9 +76,8 @@ class Departure(Respread):
             return "nobody can be drained before the load: stop the run"
         member = self._member(number)
         if member is None:
-            return (
-                f"this run has no member {number}: its numbers are 0 to {self.roster.members - 1}"
-            )
+            newest = self.roster.members - 1
+            return f"this run has no member {number}: its numbers are 0 to {newest}"
         name = self._name_of(number)
         if not member.alive:
             return f"{name} {'was lost' if member.state == 'lost' else 'has left'} already"
