@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
+from chaperon_engine.coordinator.events import AgentSaid
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import Message, Refused
@@ -20,7 +21,7 @@ from chaperon_engine.text import visible
 class AgentLeader(Protocol):
     """Who is told what agents say."""
 
-    def agent_said(self, link: int, message: FromAgent, address: str) -> None: ...
+    def agent_said(self, said: AgentSaid) -> None: ...
 
     def agent_gone(self, link: int, reason: str) -> None:
         """The connection has ended, and all that came over it has been told."""
@@ -59,7 +60,7 @@ class AgentLinks:
             silent = self._silent.pop(number, None)
             if silent is not None:
                 silent.cancel()
-            self._leader.agent_said(number, message, link.address)
+            self._leader.agent_said(AgentSaid(number, message, link.address, link.token_name))
 
         def closed(reason: str) -> None:
             self._forget(number)

@@ -303,6 +303,7 @@ class _Greeter(asyncio.Protocol):
             role=accepted.role,
             name=accepted.name,
             address=where,
+            token_name=accepted.token_name,
             max_frame_bytes=accepted.max_frame_bytes,
             on_lost=on_lost,
         )

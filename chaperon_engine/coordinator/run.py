@@ -77,7 +77,7 @@ from chaperon_engine.protocol.messages import (
     Welcome,
     WorkerFailed,
 )
-from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart, FromAgent
+from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart
 from chaperon_engine.runs.build import build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Header
@@ -272,9 +272,9 @@ class Coordinator:
         """See `crew.CrewLeader`."""
         self.handle(HangLocated(worker, place))
 
-    def agent_said(self, link: int, message: FromAgent, address: str) -> None:
+    def agent_said(self, said: AgentSaid) -> None:
         """See `agents.AgentLeader`."""
-        self.handle(AgentSaid(link, message, address))
+        self.handle(said)
 
     def agent_gone(self, link: int, reason: str) -> None:
         """See `agents.AgentLeader`."""

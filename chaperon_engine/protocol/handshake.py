@@ -50,6 +50,9 @@ class Accepted:
     """Longest frame that the other side takes."""
     reply: ServerProof | None = None
     """What the coordinator sends now; None for the client, which speaks next."""
+    token_name: str = ""
+    """The agent's name that the coordinator's peer proved a token of, one made for that name alone;
+    empty: the token that all of its role share."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,12 @@ class ServerHandshake:
         if message.role == "agent" and not self._takes_agents:
             return Refusal(NO_AGENTS, "role")
         token = self._secret.token(message.role)
-        tokens = [token, token.of_agent(message.name)] if token.role == "agent" else [token]
+        tokens = {"": token}
+        if token.role == "agent":
+            tokens[message.name] = token.of_agent(message.name)
         proved: _Proofs | None = None
-        for each in tokens:
+        token_name = ""
+        for name, each in tokens.items():
             proofs = _Proofs(
                 each,
                 message.name,
@@ -114,7 +120,7 @@ class ServerHandshake:
                 message.nonce,
             )
             if hmac.compare_digest(message.proof, proofs.of("client")):
-                proved = proofs
+                proved, token_name = proofs, name
         if proved is None:
             return Refusal(
                 f"that is not the {message.role} token of run {self._run_id}: take the token file "
@@ -126,6 +132,7 @@ class ServerHandshake:
             message.name,
             message.max_frame_bytes,
             ServerProof(proof=proved.of("server")),
+            token_name,
         )
 
 

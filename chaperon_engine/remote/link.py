@@ -41,6 +41,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         name: str,
         address: str,
         max_frame_bytes: int,
+        token_name: str = "",
         on_lost: Callable[[], None] | None = None,
     ):
         """`transport` belongs to the link from now on and must not be reading; `on_lost` is called
@@ -50,6 +51,8 @@ class Link(asyncio.Protocol, Generic[Received]):
         """As the peer calls itself: printable, at most 64 characters; not unique."""
         self.address = address
         """Of the peer, `HOST:PORT`."""
+        self.token_name = token_name
+        """See `handshake.Accepted`."""
         self._transport = transport
         self._decoder = decoder
         self._max_frame_bytes = max_frame_bytes

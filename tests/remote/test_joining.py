@@ -20,10 +20,11 @@ from chaperon_engine.coordinator.certificate import (
     self_signed,
 )
 from chaperon_engine.coordinator.door import ListenerLimits
+from chaperon_engine.coordinator.events import AgentSaid
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.messages import Hello, Refused
 from chaperon_engine.protocol.token import RunSecret
-from chaperon_engine.protocol.wire import Ack, Admitted, FromAgent
+from chaperon_engine.protocol.wire import Ack, Admitted
 from chaperon_engine.remote.dial import Authority, DialError, Pin, dial_as_agent, dial_as_viewer
 from chaperon_engine.remote.link import EngineLink
 from tests.remote.conftest import RUN, Agent, House, hello, until
@@ -32,8 +33,8 @@ from tests.remote.conftest import RUN, Agent, House, hello, until
 class Nobody:
     """Who must not be told anything."""
 
-    def agent_said(self, link: int, message: FromAgent, address: str) -> None:
-        raise AssertionError(message)
+    def agent_said(self, said: AgentSaid) -> None:
+        raise AssertionError(said)
 
     def agent_gone(self, link: int, reason: str) -> None:
         raise AssertionError(reason)
