@@ -168,13 +168,13 @@ class AgentLimits(WatchLimits):
     """Between the end of a connection and the next try; doubled after each failure."""
     longest_backoff_s: float = 5.0
     join_s: float = 60.0
-    """How long a coordinator that was never reached is looked for."""
+    """How long a coordinator is looked for that was never reached, or lost before the load."""
     silent_s: float = 5.0
     """Having heard nothing for so long, dial again: the connection may be dead unnoticed."""
     lease_s: float | None = None
     """Instead of the coordinator's."""
     return_s: float = 600.0
-    """How long a coordinator that was reached before is looked for."""
+    """How long a coordinator is looked for that was lost in the load."""
     slow_s: float = 30.0
     """Workers that get ready for longer are asked where they are."""
     farewell_s: float = 5.0

@@ -14,9 +14,7 @@ Must not know: sockets, or when a frame counts as acknowledged.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -27,7 +25,7 @@ import msgspec
 
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.model import Frame, HealthSample
-from chaperon_engine.runs.directory import Lock, home
+from chaperon_engine.runs.directory import Lock, agent_folder, home
 from chaperon_engine.runs.journal import Record, RecordReader, framed
 from chaperon_engine.text import visible
 
@@ -81,7 +79,7 @@ class AgentJournal:
     def __init__(self, run_id: str, name: str, on_trouble: Callable[[str], None] = print):
         """Take the place of this agent on this machine. Raises UserError when a living agent has
         it, or when there is no place to write."""
-        self.folder = _folder(run_id, name)
+        self.folder = home() / agent_folder(run_id, name)
         self._run_id = run_id
         self._name = name
         self._on_trouble = on_trouble
@@ -217,12 +215,6 @@ class AgentJournal:
                 f"{visible(self.path)} cannot be written ({error.strerror}): what is not yet "
                 "delivered is kept in memory alone"
             )
-
-
-def _folder(run_id: str, name: str) -> Path:
-    digest = hashlib.sha256(f"{run_id}\0{name}".encode(errors="replace")).hexdigest()[:16]
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "agent"
-    return home() / "agents" / f"{slug}-{digest}"
 
 
 def _closing(last: Frame) -> Frame:

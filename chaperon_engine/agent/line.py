@@ -14,6 +14,7 @@ from typing import Literal
 
 from chaperon_engine.agent.events import AgentLimits
 from chaperon_engine.protocol.messages import Lease
+from chaperon_engine.units import show_duration
 
 DEFAULT_LEASE_S = 15.0
 """As long as no coordinator has said another."""
@@ -22,12 +23,14 @@ DEFAULT_LEASE_S = 15.0
 class Line:
     """The connection to the coordinator."""
 
-    def __init__(self, limits: AgentLimits, now: float, seed: bytes):
+    def __init__(self, limits: AgentLimits, now: float, seed: bytes, *, has_begun: bool = False):
         """`seed`: agents that lost their coordinator together must not come back at one moment."""
         self.state: Literal["down", "dialling", "greeting", "up"] = "down"
         self.lease_s = limits.lease_s or DEFAULT_LEASE_S
         self.was_up = False
         """It was admitted once."""
+        self.has_begun = has_begun
+        """The load has: there is something to deliver, or will be."""
         self._limits = limits
         self._jitter = random.Random(seed)
         self._backoff_s = limits.first_backoff_s
@@ -102,8 +105,16 @@ class Line:
         """Who was admitted must not go on without being known to have been heard for so long."""
         return self.was_up and now - self._confirmed_at > self.lease_s
 
-    def is_given_up(self, now: float) -> bool:
-        """The coordinator has been looked for long enough."""
+    def given_up(self, now: float) -> str:
+        """Why the coordinator is looked for no longer, one sentence; empty: it is. Before the load
+        a return is a joining anew, for which there is as much time: nothing waits to be delivered,
+        and the run does not wait for long either."""
         limits = self._limits
-        allowed = max(limits.return_s, self.lease_s) if self.was_up else limits.join_s
-        return now - self._heard_at > allowed
+        is_return = self.was_up and self.has_begun
+        allowed = max(limits.return_s, self.lease_s) if is_return else limits.join_s
+        if now - self._heard_at <= allowed:
+            return ""
+        gone = f"the coordinator has been gone for {show_duration(allowed)}"
+        if self.has_begun:
+            return gone
+        return f"{gone}, and the load had not begun: there is nothing to deliver to it"

@@ -111,7 +111,7 @@ class AgentState:
         self.hello = hello
         self.limits = limits or AgentLimits()
         self.phase: Phase = "idle" if left is None else "over"
-        self.line = Line(self.limits, now, hello.instance)
+        self.line = Line(self.limits, now, hello.instance, has_begun=left is not None)
         self.outbox = left if left is not None else Outbox()
         self.load = HostLoad(workers, now, self.limits)
         self.workers = self.load.workers
@@ -170,7 +170,7 @@ class AgentState:
         return [Tell(msgspec.structs.replace(self.hello, epoch=epoch, next_seq=next_seq))]
 
     def _dial_failed(self, reason: str, is_final: bool, now: float) -> list[Action]:
-        if not self.line.was_up and (is_final or self.line.is_given_up(now)):
+        if not self.line.was_up and (is_final or self.line.given_up(now)):
             return self._finish(reason, "refused" if is_final else "failed")
         actions: list[Action] = []
         if self.line.is_first_try:
@@ -213,10 +213,8 @@ class AgentState:
     def _watch_lease(self, now: float) -> list[Action]:
         if self._end.done_at is not None or not self.line.was_up:
             return []
-        if self.line.is_given_up(now):
-            time = show_duration(self.limits.return_s)
-            text = f"the coordinator has been gone for {time}"
-            return self._finish(text)
+        if gone := self.line.given_up(now):
+            return self._finish(gone)
         if self.phase != "running" or self._end.why or not self.line.is_lease_over(now):
             return self._say_what_waits(now)
         why = f"the coordinator was not heard for {show_duration(self.line.lease_s)}"
@@ -292,7 +290,7 @@ class AgentState:
             return self._refuse("the start came when its lease was over", False)
         received_ns = int(now * 1e9)
         start_ns = received_ns + message.delay_ns
-        self.phase = "running"
+        self.phase, self.line.has_begun = "running", True
         self._started = AgentStarted(received_ns=received_ns, started_ns=start_ns)
         merger = FrameMerger(
             self.load.shares,

@@ -239,7 +239,10 @@ def _options_of_agents(command: argparse.ArgumentParser) -> None:
         help="let agents and viewers attach here, and print the lines that do; port 0: any",
     )
     agents.add_argument(
-        "--expect", type=_checked(_positive), metavar="N", help="begin when N agents have attached"
+        "--expect",
+        type=_checked(_positive),
+        metavar="N",
+        help="begin when N agents have attached; without it none takes part, others only watch",
     )
     agents.add_argument(
         "--start-timeout",

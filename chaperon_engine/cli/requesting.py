@@ -26,13 +26,7 @@ def launch_request(
     """What `chaperon run` was asked to do. `start_timeout_s` unless it was told."""
     if arguments.fleet is None:
         _check_no_fleet(arguments)
-    if not arguments.listen:
-        _check_no_agents(arguments)
-    elif arguments.tls_cert is None and (arguments.tls_key or arguments.tls_ca):
-        raise UserError(
-            "--tls-key and --tls-ca go with --tls-cert: without it the run makes a certificate of "
-            "its own"
-        )
+    _check_others(arguments)
     file, name = scenario_file(arguments.file)
     return LaunchRequest(
         file=file,
@@ -65,33 +59,48 @@ def launch_request(
 
 
 def _check_no_fleet(arguments: Namespace) -> None:
-    given = {
+    options = {
         "--nodes": arguments.nodes,
         "--dry-run": arguments.dry_run,
         "--fleet-image": arguments.fleet_image,
         "--fleet-cores": arguments.fleet_cores,
         "--fleet-command": arguments.fleet_command,
     }
-    for option, value in given.items():
-        if value:
-            raise UserError(f"{option} says how agents are started: give --fleet as well")
+    _refuse_any(options, "says how agents are started: give --fleet as well")
 
 
-def _check_no_agents(arguments: Namespace) -> None:
-    if arguments.workers == 0:
-        raise UserError("--workers must be 1 or more; 0 is for runs that agents load: --listen")
-    given = {
+def _check_others(arguments: Namespace) -> None:
+    agents = {
         "--expect": arguments.expect,
         "--start-timeout": arguments.start_timeout,
         "--fewer-ok": arguments.fewer_ok,
+        "--on-loss": arguments.on_loss != "continue",
         "--print-token": arguments.print_token,
-        "--tls-cert": arguments.tls_cert,
-        "--tls-key": arguments.tls_key,
-        "--tls-ca": arguments.tls_ca,
     }
-    for option, value in given.items():
+    if not arguments.listen:
+        certificates = {
+            "--tls-cert": arguments.tls_cert,
+            "--tls-key": arguments.tls_key,
+            "--tls-ca": arguments.tls_ca,
+        }
+        _refuse_any(agents | certificates, "is about other machines: give --listen as well")
+    elif arguments.tls_cert is None and (arguments.tls_key or arguments.tls_ca):
+        raise UserError(
+            "--tls-key and --tls-ca go with --tls-cert: without it the run makes a certificate of "
+            "its own"
+        )
+    if not arguments.expect and arguments.fleet is None:
+        _refuse_any(agents, "is about agents: say how many attach with --expect N")
+        if arguments.workers == 0:
+            raise UserError(
+                "--workers must be 1 or more; 0 is for runs that agents load: --listen and --expect"
+            )
+
+
+def _refuse_any(options: dict[str, object], why: str) -> None:
+    for option, value in options.items():
         if value:
-            raise UserError(f"{option} is about other machines: give --listen as well")
+            raise UserError(f"{option} {why}")
 
 
 def scenario_file(text: str) -> tuple[str, str | None]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from chaperon_engine.cli.attaching import GatheringShown, watch_lines
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.requesting import START_TIMEOUT_S, launch_request
 from chaperon_engine.cli.terminal import Terminal
@@ -122,6 +120,9 @@ async def _see_through(
     async with client:
         if request.detach:
             _tell_how_to_attach(client, terminal)
+            if request.listen:
+                await client.subscribe(View(limit=0))
+                _tell_how_to_watch(await anext(client.snapshots()), client, terminal)
             return EXIT_OK
         interrupts.control(client)
         terminal.write(_headline(client.plan, request))
@@ -136,90 +137,6 @@ async def _see_through(
         return _tell_the_end(last, terminal)
 
 
-class GatheringShown:
-    """How to attach machines, and which have attached, while a run waits for them."""
-
-    def __init__(self, terminal: Terminal, *, print_token: bool, until: float):
-        """`until`: when the start waits no longer, by the wall clock; about, for it is a label."""
-        self._terminal = terminal
-        self._print_token = print_token
-        self._until = f"{datetime.fromtimestamp(until):%H:%M:%S}"
-        self._shown: Gathering | None = None
-        self.placed = 0
-        """So many are started by a fleet."""
-
-    def show(self, gathering: Gathering) -> None:
-        """Write what is new."""
-        before = set() if self._shown is None else set(self._shown.attached)
-        if self._shown is None:
-            self._terminal.write(self._how(gathering))
-        self._shown = gathering
-        now = set(gathering.attached)
-        here = f"{len(now)} of {gathering.expected}"
-        for name in sorted(now - before):
-            self._terminal.write(f"agent {visible(name, 64)} attached ({here})")
-        for name in sorted(before - now):
-            self._terminal.write(f"agent {visible(name, 64)} left ({here})")
-
-    def _how(self, gathering: Gathering) -> str:
-        width = self._terminal.width if self._terminal.is_terminal else None
-        tokens = Path(gathering.token_file)
-        others = gathering.expected - self.placed
-        if not others:
-            return (
-                f"Waiting for {plural(self.placed, 'agent')} of the fleet.\n"
-                f"The start waits until {self._until} (--start-timeout)."
-            )
-        and_fleet = f", and {self.placed} of the fleet" if self.placed else ""
-        lines = [
-            f"Waiting for {plural(others, 'agent')}{and_fleet}. On each machine, with its copy of "
-            "the token file:",
-            *command_lines(visible(gathering.join, 2000), width),
-        ]
-        if self._print_token:
-            try:
-                token = tokens.read_text(encoding="ascii").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                token = f"cannot be read: {visible(error)}"
-            lines.append(f"  token: {visible(token)}")
-        lines += [
-            "Others watch from their machines with observer.token, and steer with operator.token:",
-            *command_lines(visible(gathering.attach, 2000), width),
-            f"The token files are here: {visible(tokens.parent, 2000)}",
-            f"The start waits until {self._until} (--start-timeout).",
-        ]
-        return "\n".join(lines)
-
-
-def command_lines(command: str, width: int | None) -> list[str]:
-    """A command to copy. On a terminal of `width` columns it is broken before options, in such a
-    way that a shell takes it as one; None: one line, for programs that read it."""
-    if width is None:
-        return [f"  {command}"]
-    lines: list[str] = []
-    for words in _options(shlex.split(command)):
-        option = shlex.join(words)
-        if not lines:
-            lines.append(f"  {option}")
-        elif len(lines[-1]) + len(f" {option} \\") <= width:
-            lines[-1] += f" {option}"
-        else:
-            lines[-1] += " \\"
-            # A pin and a backslash are 79 columns: there is no room to indent it.
-            lines.append(option)
-    return lines
-
-
-def _options(words: list[str]) -> list[list[str]]:
-    """The words of a command, each option with its value on its own."""
-    groups: list[list[str]] = [[]]
-    for word in words:
-        if word.startswith("--"):
-            groups.append([])
-        groups[-1].append(word)
-    return groups
-
-
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:
     """Show snapshots as they come; answers the last one."""
     rate_hz = 4.0 if terminal.is_terminal else 1.0
@@ -227,7 +144,10 @@ async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) 
     last: Snapshot | None = None
     next_line = 0.0
     try:
-        async for last in interrupts.watched(client):
+        async for snapshot in interrupts.watched(client):
+            if last is None:
+                _tell_how_to_watch(snapshot, client, terminal)
+            last = snapshot
             for line in shown_logs(last.logs):
                 terminal.write(line)
             if not terminal.is_terminal and last.elapsed_s < _FIRST_LINE_S:
@@ -281,6 +201,12 @@ def _tell_how_to_attach(client: RunClient, terminal: Terminal) -> None:
         f"  watch or stop it:  chaperon-tui attach {client.run_id}\n"
         f"  its report later:  chaperon report {client.run_id}"
     )
+
+
+def _tell_how_to_watch(first: Snapshot, client: RunClient, terminal: Terminal) -> None:
+    """Once the load has begun; with agents it was said before, while they were waited for."""
+    if first.attach and not first.join:
+        terminal.write(watch_lines(first.attach, client.directory, terminal))
 
 
 def _tell_the_end(last: Snapshot, terminal: Terminal) -> int:

@@ -24,9 +24,14 @@ class Terminal:
         self._live = False
 
     @property
+    def columns(self) -> int | None:
+        """None when nobody looks."""
+        return shutil.get_terminal_size((100, 24)).columns if self.is_terminal else None
+
+    @property
     def width(self) -> int:
         """Columns; 100 when nobody looks."""
-        return shutil.get_terminal_size((100, 24)).columns if self.is_terminal else 100
+        return self.columns or 100
 
     def paint(self, text: str, style: Style) -> str:
         """`text` in a style if this terminal shows it."""

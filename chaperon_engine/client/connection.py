@@ -166,7 +166,7 @@ class RunClient:
 
     async def drain(self, member: int) -> None:
         """Have one member of the run (`WorkerRow.worker`) leave gracefully; the others go on, and
-        the run is partial."""
+        the run is partial. `on_refused` hears why when there is no such member any more."""
         await self._steer(DrainMember(member=member))
 
     async def node_died(self, name: str, reason: str) -> None:

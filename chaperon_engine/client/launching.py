@@ -45,7 +45,8 @@ async def launch(
     request: LaunchRequest, *, on_gathering: Callable[[Gathering], None] | None = None
 ) -> RunClient:
     """Start a run and connect to it; answers when the load begins. `on_gathering` hears the join
-    line and which agents have attached, when agents are waited for.
+    line and which agents have attached, when agents are waited for; how others watch stands in each
+    snapshot (`Snapshot.attach`).
 
     Raises UserError with one sentence when the input does not allow the run (also when a service
     cannot be reached), which leaves no run behind, and EngineError when the engine fails.
@@ -58,7 +59,7 @@ async def launch(
     directory = _prepare(request, plan)
     engine = _start_engine(directory)
     try:
-        timeout_s = START_TIMEOUT_S + (request.start_timeout_s if request.listen else 0.0)
+        timeout_s = START_TIMEOUT_S + (request.start_timeout_s if request.expect else 0.0)
         return await _connect(directory, engine, request, timeout_s, on_gathering)
     except EngineError:
         await _end(engine, gently=False)  # Its log stays, for the message names it.
@@ -76,15 +77,14 @@ def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
     plan.check_ready()
     cores = usable_cores()
     workers = len(cores) if request.workers is None else request.workers
-    if request.listen:
-        _check_agents(request)
-    least = 0 if request.listen else 1
+    _check_others(request)
+    least = 0 if request.expect else 1
     if not least <= workers <= MAX_WORKERS:
         raise UserError(
             f"workers must be {least} to {MAX_WORKERS}, not {workers}"
-            + ("; without workers here, agents must do it: --listen" if not workers else "")
+            + ("; without workers here, agents must do it: --expect" if not workers else "")
         )
-    if not request.listen:  # what agents can bear is not known here
+    if not request.expect:  # what agents can bear is not known here
         descriptors.check(plan, workers, descriptors.hard_limit())
     seed = secrets.randbits(63) if request.seed is None else request.seed
     at = SystemClock().label()
@@ -102,11 +102,14 @@ def _prepare(request: LaunchRequest, plan: Plan) -> RunDirectory:
     return directory
 
 
-def _check_agents(request: LaunchRequest) -> None:
-    if not 1 <= request.expect <= MAX_AGENTS:
-        raise UserError(
-            f"--listen waits for agents: say how many with --expect, 1 to {MAX_AGENTS:,}"
-        )
+def _check_others(request: LaunchRequest) -> None:
+    """What is said of other machines. Without agents a run that listens is only watched."""
+    if not 0 <= request.expect <= MAX_AGENTS:
+        raise UserError(f"--expect must be 1 to {MAX_AGENTS:,} agents, not {request.expect:,}")
+    if not request.listen:
+        if request.expect:
+            raise UserError("--expect waits for agents, which attach where --listen says")
+        return
     if request.on_loss not in ON_LOSS:
         expected = ", ".join(f"`{word}`" for word in ON_LOSS)
         raise UserError(f"--on-loss is {visible(request.on_loss)!r}, expected {expected}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import os
 import random
 import socket
 import time
@@ -23,6 +24,7 @@ from chaperon_engine.protocol.messages import (
     PROTOCOL_VERSION,
     FromEngine,
     Hello,
+    Leave,
     Message,
     SnapshotMessage,
     Subscribe,
@@ -34,6 +36,8 @@ from chaperon_engine.remote.dial import Authority, Pin, Trust, dial_as_viewer
 from chaperon_engine.remote.link import CLOSING_S, EngineLink
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
+
+INSTANCE_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,9 @@ async def attach_remote(
         )  # fmt: skip
 
     role: Role = "operator" if token.role == "operator" else "observer"
-    way = await _Way.open(dial, patience, on_gathering)
-    wire = RemoteWire(way, dial, role, patience)
+    hello = Hello(protocol=PROTOCOL_VERSION, instance=os.urandom(INSTANCE_BYTES))
+    way = await _Way.open(dial, hello, patience, on_gathering)
+    wire = RemoteWire(way, dial, hello, role, patience)
     try:
         return RunClient(wire, None)
     except BaseException:
@@ -111,7 +116,7 @@ Dial = Callable[[], Awaitable[EngineLink]]
 class _Way:
     """One link, from Hello until it breaks."""
 
-    def __init__(self, link: EngineLink, on_gathering: OnGathering | None):
+    def __init__(self, link: EngineLink, hello: Hello, on_gathering: OnGathering | None):
         self.link = link
         self.was_heard = asyncio.Event()
         self.gone = asyncio.Event()
@@ -123,14 +128,15 @@ class _Way:
         self._on_lost: Callable[[str], None] | None = None
         self._reason = ""
         link.begin(self._hear, self._lose)
-        link.send(Hello(protocol=PROTOCOL_VERSION))
+        link.send(hello)
 
     @classmethod
     async def open(
-        cls, dial: Dial, patience: Patience, on_gathering: OnGathering | None = None
-    ) -> _Way:
+        cls, dial: Dial, hello: Hello, patience: Patience,
+        on_gathering: OnGathering | None = None,
+    ) -> _Way:  # fmt: skip
         """Dial, and wait for the welcome. Raises UserError, EngineError."""
-        way = cls(await dial(), on_gathering)
+        way = cls(await dial(), hello, on_gathering)
         try:
             try:
                 async with asyncio.timeout(patience.greeting_s):
@@ -178,13 +184,14 @@ class _Way:
 class RemoteWire:
     """The way to an engine on another machine, which it finds again when it is lost."""
 
-    def __init__(self, way: _Way, dial: Dial, role: Role, patience: Patience):
+    def __init__(self, way: _Way, dial: Dial, hello: Hello, role: Role, patience: Patience):
         self.welcome = way.welcome.result()
         self.role: Role = role
         self.where = way.link.address
         self.outage: Outage | None = None
         self._way = way
         self._dial = dial
+        self._hello = hello
         self._patience = patience
         self._ears: Ears | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -219,7 +226,7 @@ class RemoteWire:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
-        self._way.link.close()
+        self._way.link.close(Leave())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_S + 1):
                 await self._way.gone.wait()
@@ -231,7 +238,7 @@ class RemoteWire:
         if isinstance(message, SnapshotMessage) and message.snapshot.state == "finished":
             # The engine waits for this before it leaves.
             self._is_over = True
-            self._way.link.close()
+            self._way.link.close(Leave())
             self._ears.ended(EngineError(f"the run {self.welcome.run_id} is over"))
 
     def _lose(self, reason: str) -> None:
@@ -259,7 +266,7 @@ class RemoteWire:
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
             backoff_s = min(2 * backoff_s, patience.longest_backoff_s)
             try:
-                way = await _Way.open(self._dial, patience)
+                way = await _Way.open(self._dial, self._hello, patience)
             except (ChaperonError, OSError) as error:
                 # Even a wrong certificate: a broken network can put anything in between.
                 outage = replace(outage, reason=visible(error), tries=outage.tries + 1)

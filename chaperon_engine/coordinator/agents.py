@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
+from chaperon_engine.coordinator.events import AgentSaid
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.codec import ProtocolError
 from chaperon_engine.protocol.messages import Message, Refused
@@ -20,7 +21,7 @@ from chaperon_engine.text import visible
 class AgentLeader(Protocol):
     """Who is told what agents say."""
 
-    def agent_said(self, link: int, message: FromAgent, address: str) -> None: ...
+    def agent_said(self, said: AgentSaid) -> None: ...
 
     def agent_gone(self, link: int, reason: str) -> None:
         """The connection has ended, and all that came over it has been told."""
@@ -42,9 +43,13 @@ class AgentLinks:
         self._held: dict[int, list[Message]] = {}
         """What is to be said once the bundle has been sent."""
         self._silent: dict[int, asyncio.TimerHandle] = {}
+        self._is_closed = False
 
     def receive(self, link: AgentLink) -> None:
         """An agent has proved the token; the link belongs to this object from now on."""
+        if self._is_closed:
+            link.dismiss(Refused(reason="this run is over", user_error=False), self._hello_s)
+            return
         number = self._numbers
         self._numbers += 1
         self._links[number] = link
@@ -55,7 +60,7 @@ class AgentLinks:
             silent = self._silent.pop(number, None)
             if silent is not None:
                 silent.cancel()
-            self._leader.agent_said(number, message, link.address)
+            self._leader.agent_said(AgentSaid(number, message, link.address, link.token_name))
 
         def closed(reason: str) -> None:
             self._forget(number)
@@ -109,7 +114,8 @@ class AgentLinks:
             link.close(Refused(reason=reason, user_error=user_error) if reason else None)
 
     async def close(self) -> None:
-        """Hang up on everybody."""
+        """Hang up on everybody, and on who comes later."""
+        self._is_closed = True
         for number in list(self._links):
             self.drop(number, "", user_error=False)
         tasks = list(self._bundles.values())

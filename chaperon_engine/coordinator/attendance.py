@@ -15,6 +15,7 @@ from chaperon_engine.coordinator.events import (
     AckFrames,
     Action,
     AgentIsLost,
+    AgentSaid,
     ApplyFrame,
     DropAgent,
     Limits,
@@ -47,7 +48,6 @@ from chaperon_engine.protocol.wire import (
     AgentStarted,
     AgentStopped,
     Drain,
-    FromAgent,
 )
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
@@ -138,13 +138,14 @@ class Attendance(ABC):
 
     # what agents say
 
-    def _agent_said(self, link: int, message: FromAgent, address: str, now: float) -> list[Action]:
+    def _agent_said(self, said: AgentSaid, now: float) -> list[Action]:
+        link, message = said.link, said.message
         begun = self.state != "starting"
         agent = self.roster.on_link(link)
         if agent is None:
             if not isinstance(message, AgentHello):
                 return [DropAgent(link, "the first message must be AgentHello", False)]
-            return self._agent_came(link, message, address, now, begun=begun)
+            return self._agent_came(said, message, now, begun=begun)
         self.roster.heard(agent, now)
         match message:
             case AgentPong():
@@ -189,9 +190,10 @@ class Attendance(ABC):
         return self._distrust(agent.number, f"it sent {type(message).__name__} out of turn", now)
 
     def _agent_came(
-        self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
+        self, said: AgentSaid, hello: AgentHello, now: float, *, begun: bool
     ) -> list[Action]:
-        actions = self.roster.came(link, hello, address, now, begun=begun)
+        link = said.link
+        actions = self.roster.came(said, hello, now, begun=begun)
         agent = self.roster.on_link(link)
         if agent is None or not begun:
             return actions

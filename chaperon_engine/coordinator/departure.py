@@ -70,15 +70,31 @@ class Departure(Respread):
 
     # one member leaves
 
+    def cannot_drain(self, number: int, now: float) -> str:
+        """Why this member cannot be made to leave, for who asks for it; empty when it can."""
+        if self.state == "starting":
+            return "nobody can be drained before the load: stop the run"
+        member = self._member(number)
+        if member is None:
+            newest = self.roster.members - 1
+            return f"this run has no member {number}: its numbers are 0 to {newest}"
+        name = self._name_of(number)
+        if not member.alive:
+            return f"{name} {'was lost' if member.state == 'lost' else 'has left'} already"
+        if number in self.drained_at:
+            return f"{name} is being drained already"
+        if self._is_ending(now):
+            return f"{name} need not be drained, the run is ending"
+        return ""
+
+    def _member(self, number: int) -> WorkerState | Agent | None:
+        here = 0 <= number < len(self.workers)
+        return self.workers[number] if here else self.roster.member(number)
+
     def _drain(self, number: int, by: str, now: float) -> list[Action]:
         """Somebody wants this member to leave; the others go on."""
-        if self.state == "starting":
-            return [Say("warning", "nobody can be drained before the load: stop the run")]
-        here = 0 <= number < len(self.workers)
-        member = self.workers[number] if here else self.roster.member(number)
-        if member is None or not member.alive or number in self.drained_at:
-            return []
-        if self._is_ending(now):
+        member = self._member(number)
+        if member is None or self.cannot_drain(number, now):
             return []
         assert self.started_at is not None
         self.drained_at[number] = now

@@ -127,13 +127,16 @@ class CannotStart:
 
 @dataclass(frozen=True)
 class AgentSaid:
-    """A message came over a connection that proved the agents' token."""
+    """A message came over a connection that proved an agent's token."""
 
     link: int
     """Number of the connection."""
     message: FromAgent
     address: str = ""
     """Of the peer, `HOST:PORT`."""
+    token_name: str = ""
+    """The name that the proved token was made for, and for one process; empty: that of all agents.
+    """
 
 
 @dataclass(frozen=True)

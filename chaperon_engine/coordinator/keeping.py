@@ -31,7 +31,7 @@ from chaperon_engine.text import visible
 
 def terms_of(launch: LaunchRequest) -> Terms | None:
     """What the launch says of agents; None when none are waited for."""
-    if not launch.listen:
+    if not launch.expect:
         return None
     return Terms(
         expect=launch.expect,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -44,6 +45,7 @@ PAUSE_S: Final = 0.02
 """Nobody is let in for so long after a whole batch was turned away: a flood costs no more than
 800 looks a second, and what is beyond waits in the kernel, which drops it."""
 NO_DESCRIPTORS_PAUSE_S: Final = 1.0
+TAKEN_PAUSE_S: Final = 0.2
 FAREWELL_S: Final = 1.0
 """How long somebody who is refused has to hear why."""
 
@@ -63,6 +65,7 @@ class Listener:
         on_viewer: Callable[[ViewerLink], None],
         now: Callable[[], float],
         say: Callable[[str, str], None],
+        takes_agents: bool = True,
         limits: ListenerLimits | None = None,
     ):
         """`now`: monotonic seconds; `say`: a level and a line for the log."""
@@ -72,6 +75,7 @@ class Listener:
         self._on_agent = on_agent
         self._on_viewer = on_viewer
         self._say = say
+        self._takes_agents = takes_agents
         self._limits = limits or ListenerLimits()
         self.door = Door(self._limits, now)
         self._sockets: list[socket.socket] = []
@@ -81,27 +85,39 @@ class Listener:
         self._quiet_until = now()
         self._unsaid = 0
 
-    async def listen(self, host: str, port: int) -> int:
-        """Accept connections; gives the port (another one when `port` is 0). Raises UserError."""
+    async def listen(self, host: str, port: int, *, wait_s: float = 0.0) -> int:
+        """Accept connections; gives the port (another one when `port` is 0). A port that is taken
+        is waited for for `wait_s`. Raises UserError."""
+        until = self._now() + wait_s
+        while True:
+            try:
+                bound = await self._bind(host, port)
+                break
+            except (OSError, UnicodeError) as error:
+                await self.close()
+                is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+                if is_taken and self._now() < until:
+                    self._note(f"port {port} is taken: waiting for it")
+                    await asyncio.sleep(TAKEN_PAUSE_S)
+                    continue
+                cause = error.strerror if isinstance(error, OSError) else "that is no host name"
+                raise UserError(
+                    f"cannot listen on {visible(host)}:{port}: {cause}; --listen takes an address "
+                    "of this machine and a free port"
+                ) from None
         loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            # A name with several addresses listens on each, all with the port of the first.
-            for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-                bound = (address[0], port, *address[2:])
-                self._sockets.append(_listening(family, bound))
-                port = self._sockets[-1].getsockname()[1]
-        except (OSError, UnicodeError) as error:
-            await self.close()
-            cause = error.strerror if isinstance(error, OSError) else "that is no host name"
-            raise UserError(
-                f"cannot listen on {visible(host)}:{port}: {cause}; --listen takes an address of "
-                "this machine and a free port"
-            ) from None
         for listening in self._sockets:
             loop.add_reader(listening.fileno(), self._accept, listening)
+        return bound
+
+    async def _bind(self, host: str, port: int) -> int:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        # A name with several addresses listens on each, all with the port of the first.
+        for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
+            self._sockets.append(_listening(family, (address[0], port, *address[2:])))
+            port = self._sockets[-1].getsockname()[1]
         return port
 
     async def close(self) -> None:
@@ -162,6 +178,7 @@ class Listener:
                 run_id=self._run_id,
                 certificate=self._credentials.fingerprint,
                 nonce=os.urandom(NONCE_BYTES),
+                takes_agents=self._takes_agents,
             )
         )
         task = asyncio.create_task(self._greet(greeter, connection, stranger, where))
@@ -286,6 +303,7 @@ class _Greeter(asyncio.Protocol):
             role=accepted.role,
             name=accepted.name,
             address=where,
+            token_name=accepted.token_name,
             max_frame_bytes=accepted.max_frame_bytes,
             on_lost=on_lost,
         )

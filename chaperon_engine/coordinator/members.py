@@ -16,6 +16,7 @@ from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.events import (
     Action,
     AgentIsBack,
+    AgentSaid,
     DropAgent,
     HandOut,
     Limits,
@@ -24,6 +25,8 @@ from chaperon_engine.coordinator.events import (
     TellAgent,
     Terms,
 )
+from chaperon_engine.coordinator.tokens import OneTimeTokens
+from chaperon_engine.protocol.handshake import NO_AGENTS
 from chaperon_engine.protocol.wire import (
     Admitted,
     AgentHello,
@@ -56,6 +59,7 @@ class Roster:
         self._by_link: dict[int, Agent] = {}
         self._members: dict[int, Agent] = {}
         """In the order of their numbers."""
+        self._tokens = OneTimeTokens()
         self._epoch = 0
         self.shares = workers
         """Of the whole run."""
@@ -94,10 +98,16 @@ class Roster:
 
     # who comes
 
-    def came(
-        self, link: int, hello: AgentHello, address: str, now: float, *, begun: bool
-    ) -> list[Action]:
+    def came(self, said: AgentSaid, hello: AgentHello, now: float, *, begun: bool) -> list[Action]:
         """Somebody says who it is; `begun`: the load has."""
+        link, address = said.link, said.address
+        if self.terms is None:
+            return [DropAgent(link, NO_AGENTS)]
+        misused = self._tokens.show(said.token_name, hello) if said.token_name else ""
+        if misused:
+            is_news = self._tokens.is_news(said.token_name)
+            warning = Say("warning", f"{visible(address)} was refused: {misused}")
+            return [DropAgent(link, misused), *([warning] if is_news else [])]
         known = next(
             (each for each in self._members.values() if each.hello.instance == hello.instance), None
         )

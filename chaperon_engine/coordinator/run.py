@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -54,17 +53,11 @@ from chaperon_engine.coordinator.events import (
     WorkerExited,
     WorkerIsLost,
 )
+from chaperon_engine.coordinator.inviting import Attachment, gatherings_of
 from chaperon_engine.coordinator.keeping import RunKeeper, ending_of, record_of, terms_of
 from chaperon_engine.coordinator.server import ClientServer
 from chaperon_engine.coordinator.state import RunState
-from chaperon_engine.coordinator.view import (
-    NOBODY_IS_INVITED,
-    Invitations,
-    LogMemory,
-    Outcome,
-    gathering_of,
-    make_snapshot,
-)
+from chaperon_engine.coordinator.view import LogMemory, Outcome, make_snapshot
 from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.crew.crew import Crew, WorkerProcess
 from chaperon_engine.crew.links import WorkerLink
@@ -84,7 +77,7 @@ from chaperon_engine.protocol.messages import (
     Welcome,
     WorkerFailed,
 )
-from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart, FromAgent, ToAgent
+from chaperon_engine.protocol.wire import Ack, AgentPrepare, AgentStart
 from chaperon_engine.runs.build import build_report, missing_of_lost
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import Header
@@ -99,17 +92,6 @@ MAX_READ_BYTES = 8 * 1024 * 1024
 
 NOTHING_COUNTED = RunCounters(1, slots=1).worker(0)
 """The shared counters of an agent's workers are on its host: what they know comes in frames."""
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """What agents need to attach to a run, and how they and viewers are told of it."""
-
-    invitations: Invitations
-    launch: LaunchRequest
-    """As agents get it: its paths lie within the bundle."""
-    bundle: Callable[[], Iterable[ToAgent]]
-    """The test code in messages."""
 
 
 class Coordinator:
@@ -135,7 +117,7 @@ class Coordinator:
         self.refusal: RefuseRun | None = None
         """Set when the load could not begin."""
         self.agents = AgentLinks(self, hello_s=self.limits.hello_s)
-        self._attachment: Attachment | None = None
+        self._attachment = Attachment()
         self.state = RunState(
             record.plan,
             len(workers),
@@ -167,10 +149,11 @@ class Coordinator:
         return self._crew.link(worker)
 
     def attach(self, attachment: Attachment) -> None:
-        """Agents can come from now on."""
+        """Others can come from now on."""
         self._attachment = attachment
         invitation = attachment.invitations.here
-        self.say("info", f"attach machines with: {invitation.join}")
+        if invitation.join:
+            self.say("info", f"attach machines with: {invitation.join}")
         self.say("info", f"watch from other machines with: {invitation.attach}")
 
     def _new_aggregate(self, members: int) -> RunAggregate:
@@ -216,12 +199,8 @@ class Coordinator:
         self.server.publish()
 
     def _tell_who_waits(self) -> None:
-        if self._attachment is not None:
-            invitations = self._attachment.invitations
-            self.server.gather(
-                gathering_of(self.state, invitations.here),
-                gathering_of(self.state, invitations.elsewhere),
-            )
+        if self._attachment.invitations.here.attach:
+            self.server.gather(*gatherings_of(self.state, self._attachment.invitations))
 
     # events in, actions out
 
@@ -249,8 +228,7 @@ class Coordinator:
             case AckFrames(link, next_seq):
                 self._acknowledger.frame(link, next_seq)
             case SendBundle(link):
-                assert self._attachment is not None
-                self.agents.send_bundle(link, self._attachment.bundle())
+                self.agents.send_bundle(link, self._attachment.bundle.pieces())
             case HandOut():
                 self._hand_out(action)
             case StartAgent(link, start_ns, one_way_ns):
@@ -294,9 +272,9 @@ class Coordinator:
         """See `crew.CrewLeader`."""
         self.handle(HangLocated(worker, place))
 
-    def agent_said(self, link: int, message: FromAgent, address: str) -> None:
+    def agent_said(self, said: AgentSaid) -> None:
         """See `agents.AgentLeader`."""
-        self.handle(AgentSaid(link, message, address))
+        self.handle(said)
 
     def agent_gone(self, link: int, reason: str) -> None:
         """See `agents.AgentLeader`."""
@@ -313,11 +291,10 @@ class Coordinator:
             prepare = Prepare(launch=launch, workers=action.of, worker=number, seed=seed)
             self._crew.send(number, prepare)
         for link, shares in action.agents.items():
-            assert self._attachment is not None
             self.agents.tell(
                 link,
                 AgentPrepare(
-                    launch=msgspec.msgpack.encode(self._attachment.launch),
+                    launch=msgspec.msgpack.encode(self._attachment.bundle.launch),
                     shares=shares,
                     of=action.of,
                     epoch=action.epoch,
@@ -441,7 +418,6 @@ class Coordinator:
 
     def snapshot(self, view: View, seen: Seen) -> Snapshot:
         """See `viewer.RunView`."""
-        attachment = self._attachment
         return make_snapshot(
             self.record.id,
             self.state,
@@ -452,7 +428,7 @@ class Coordinator:
             view,
             seen,
             time.monotonic(),
-            NOBODY_IS_INVITED if attachment is None else attachment.invitations,
+            self._attachment.invitations,
         )
 
     def series_detail(self, series: int) -> SeriesDetail | None:
@@ -474,9 +450,12 @@ class Coordinator:
         """See `viewer.RunView`."""
         self.handle(AbortAsked(by))
 
-    def drain(self, member: int, by: str) -> None:
+    def drain(self, member: int, by: str) -> str:
         """See `viewer.RunView`."""
-        self.handle(DrainAsked(member, by))
+        refusal = self.state.cannot_drain(member, time.monotonic())
+        if not refusal:
+            self.handle(DrainAsked(member, by))
+        return refusal
 
     def node_died(self, name: str, reason: str) -> None:
         """See `viewer.RunView`."""

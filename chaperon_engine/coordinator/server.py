@@ -33,6 +33,11 @@ FAREWELL_S = 5.0
 """How long viewers have to take the last snapshot and close."""
 SUBSCRIBE_S = 1.0
 """How long those have of it who are there and have not yet said what they look at."""
+LINGER_S = 15.0
+"""How long beyond that the engine stays for viewers elsewhere whose connection broke. They dial at
+least every 5 s; one that hears nothing and was not told so notices it within 19 s."""
+RECENTLY_S = 30.0
+"""Those that have been away for longer are not waited for."""
 
 
 class ClientServer:
@@ -51,6 +56,11 @@ class ClientServer:
         self._server: asyncio.AbstractServer | None = None
         self._path: Path | None = None
         self._is_over = False
+        self._is_closed = False
+        self._left = asyncio.Event()
+        """Somebody has."""
+        self._missing: dict[bytes, float] = {}
+        """When connections broke of viewers that may return, by instance."""
         # The run's messages wait while its journal is read.
         self._reads_elsewhere = Allowance(burst=4.0, per_s=0.5, left=4.0)
 
@@ -74,12 +84,12 @@ class ClientServer:
         """Somebody on another machine proved an observer's or operator's token."""
         remote = len(self._viewers) - self._here()
         reason = ""
-        if self._is_over:
+        if self._is_closed:
             reason = "this run is over"
         elif remote >= MAX_REMOTE:
             reason = f"{remote} viewers on other machines watch this run, and it takes no more"
         if reason:
-            _refuse(link, reason)
+            link.dismiss(Refused(reason=reason, user_error=False), HELLO_TIMEOUT_S)
             return
         role: ViewerRole = "operator" if link.role == "operator" else "observer"
         host = link.address.rpartition(":")[0]
@@ -96,10 +106,10 @@ class ClientServer:
             if viewer.said_hello:
                 self._tell_answer(viewer, answer)
 
-    def gather(self, gathering: Gathering, elsewhere: Gathering) -> None:
+    def gather(self, gathering: Gathering | None, elsewhere: Gathering) -> None:
         """Tell all who wait for the load, and all who will, how far the agents are; `elsewhere`
         is for viewers on other machines."""
-        if gathering == self._gathering or self._answer is not None:
+        if elsewhere == self._gathering_elsewhere or self._answer is not None:
             return
         self._gathering, self._gathering_elsewhere = gathering, elsewhere
         for viewer in list(self._viewers.values()):
@@ -113,13 +123,15 @@ class ClientServer:
             viewer.publish(now)
 
     async def close(self) -> None:
-        """Send the last snapshot to everybody, wait a bounded time until they have left, leave."""
+        """Send the last snapshot to everybody, wait a bounded time until they have left, and until
+        those elsewhere have come for it whose connection broke shortly before; leave."""
         if isinstance(self._answer, Refused):
             # Who started the run may not have come yet, and has no other way to hear the reason.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL_S):
                     await self._was_answered.wait()
         self._is_over = True
+        self._forget_missing()
         for viewer in list(self._viewers.values()):
             if viewer.looks:
                 viewer.publish_last()
@@ -127,21 +139,33 @@ class ClientServer:
             for viewer in list(self._viewers.values()):
                 viewer.publish_last()
             await self._all_leave(FAREWELL_S - SUBSCRIBE_S)
-        for viewer in list(self._viewers.values()):
-            viewer.abort()
+        self._abort_all()
+        await self._all_leave(LINGER_S, missing=True)
+        self._is_closed = True
+        self._abort_all()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
         if self._path is not None:
             _remove(self._path)
 
-    async def _all_leave(self, within_s: float) -> bool:
-        """Whether all viewers have gone by then, those too that come meanwhile."""
+    async def _all_leave(self, within_s: float, *, missing: bool = False) -> bool:
+        """Whether all viewers have gone by then, those too that come meanwhile; `missing`: and
+        those have come that are waited for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._viewers:
-                    await next(iter(self._viewers.values())).closed.wait()
+                while self._viewers or (missing and self._missing):
+                    self._left.clear()
+                    await self._left.wait()
         return not self._viewers
+
+    def _abort_all(self) -> None:
+        for viewer in list(self._viewers.values()):
+            viewer.abort()
+
+    def _forget_missing(self) -> None:
+        since = self._now() - RECENTLY_S
+        self._missing = {who: at for who, at in self._missing.items() if at >= since}
 
     # what wires and viewers call
 
@@ -157,8 +181,16 @@ class ClientServer:
     def remove(self, viewer: Viewer) -> None:
         """The viewer's connection is gone."""
         viewer.has_gone()
-        if self._viewers.pop(viewer.number, None) is not None:
-            self._leases.release(viewer.number, self._now())
+        if self._viewers.pop(viewer.number, None) is None:
+            return
+        self._leases.release(viewer.number, self._now())
+        if viewer.has_left:
+            self._missing.pop(viewer.instance, None)
+        elif viewer.may_return:
+            self._forget_missing()
+            if len(self._missing) < MAX_REMOTE:
+                self._missing[viewer.instance] = self._now()
+        self._left.set()
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -166,12 +198,15 @@ class ClientServer:
 
     def greet(self, viewer: Viewer, hello: Hello) -> None:
         """See `viewer.Host`."""
+        for other in list(self._viewers.values()):
+            if viewer.instance and other.instance == viewer.instance and other is not viewer:
+                other.supersede()
         # Who is elsewhere comes and goes with the network: no run may depend on it.
         if hello.lease and viewer.role == "owner":
             self._leases.acquire(viewer.number)
         if self._answer is not None:
             self._tell_answer(viewer, self._answer)
-        elif self._gathering is not None:
+        else:
             self._tell_gathering(viewer)
 
     def may_read(self, viewer: Viewer) -> bool:
@@ -196,16 +231,6 @@ class ClientServer:
         known = self._gathering if viewer.role == "owner" else self._gathering_elsewhere
         if known is not None:
             viewer.send(known)
-
-
-def _refuse(link: ViewerLink, reason: str) -> None:
-    """Say so once it has spoken: on these connections the client does so first."""
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(HELLO_TIMEOUT_S, link.abort, "it said no hello")
-    link.begin(
-        lambda message: link.close(Refused(reason=reason, user_error=False)),
-        lambda reason: timer.cancel(),
-    )
 
 
 def _remove(path: Path) -> None:

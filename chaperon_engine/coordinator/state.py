@@ -112,8 +112,8 @@ class RunState(Departure):
                 actions = self._drain(member, by, now)
             case CannotStart(reason):
                 actions = self._refuse(reason, True) if self.state == "starting" else []
-            case AgentSaid(link, message, address):
-                actions = self._agent_said(link, message, address, now)
+            case AgentSaid():
+                actions = self._agent_said(event, now)
             case AgentGone(link):
                 actions = self._agent_gone(link, now)
             case HostGone(name, reason):

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from chaperon_engine.coordinator.inviting import NOBODY_IS_INVITED, Invitations
 from chaperon_engine.coordinator.state import RunState
-from chaperon_engine.coordinator.viewer import Seen, ViewerRole
+from chaperon_engine.coordinator.viewer import Seen
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.health import verdict
 from chaperon_engine.metrics.model import LogLine
 from chaperon_engine.metrics.snapshot import Snapshot, Totals, View, WorkerRow
 from chaperon_engine.metrics.window import totals_of
-from chaperon_engine.protocol.messages import Gathering
 
 KEPT_LOGS = 1000
 MAX_INTERVALS = 3600
@@ -41,45 +41,6 @@ class LogMemory:
         """Lines from `number` on that are still there, and the number of the next one."""
         fresh = min(self._added - number, len(self._lines))
         return (list(self._lines)[-fresh:] if fresh > 0 else []), self._added
-
-
-@dataclass(frozen=True)
-class Invitation:
-    """How others come to a run, as a viewer is told it; empty: nobody can."""
-
-    join: str = ""
-    """The command that attaches a machine."""
-    attach: str = ""
-    """The command with which others watch."""
-    token_file: str = ""
-    """Where the agents' token lies on this host."""
-
-
-@dataclass(frozen=True)
-class Invitations:
-    """The same in the words for this host, with its paths, and for other machines."""
-
-    here: Invitation = Invitation()
-    elsewhere: Invitation = Invitation()
-
-    def for_role(self, role: ViewerRole) -> Invitation:
-        """What a viewer of this role is told."""
-        return self.here if role == "owner" else self.elsewhere
-
-
-NOBODY_IS_INVITED = Invitations()
-
-
-def gathering_of(state: RunState, invitation: Invitation) -> Gathering:
-    """How far the agents are that the load waits for, for who waits as well."""
-    terms = state.roster.terms
-    return Gathering(
-        join=invitation.join,
-        attach=invitation.attach,
-        token_file=invitation.token_file,
-        expected=0 if terms is None else terms.expect,
-        attached=[agent.name for agent in state.roster.agents],
-    )
 
 
 @dataclass

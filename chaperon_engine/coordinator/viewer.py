@@ -21,6 +21,7 @@ from chaperon_engine.protocol.messages import (
     GetSeries,
     GetWindow,
     Hello,
+    Leave,
     Message,
     NodeDied,
     Refused,
@@ -75,7 +76,9 @@ class RunView(Protocol):
 
     def abort(self, by: str) -> None: ...
 
-    def drain(self, member: int, by: str) -> None: ...
+    def drain(self, member: int, by: str) -> str:
+        """Empty, or a sentence why that cannot be done."""
+        ...
 
     def node_died(self, name: str, reason: str) -> None: ...
 
@@ -154,7 +157,8 @@ class Viewer:
         self.number = number
         self.role = role
         self.said_hello = False
-        self.closed = asyncio.Event()
+        self.instance = b""
+        """The same on each connection of a viewer that comes back; empty: it does not."""
         self._host = host
         self._run = run
         self._wire = wire
@@ -164,6 +168,8 @@ class Viewer:
         self._period_s = 1 / MAX_RATE_HZ
         self._due_at = 0.0
         self._said_last = False
+        self.has_left = False
+        """It said so, or is there on another connection."""
         self._allowance = None if role == "owner" else Allowance()
         loop = asyncio.get_running_loop()
         self._hello_timer = loop.call_later(HELLO_TIMEOUT_S, wire.abort, "it said no hello")
@@ -172,6 +178,11 @@ class Viewer:
     def looks(self) -> bool:
         """It asked for snapshots."""
         return self._view is not None
+
+    @property
+    def may_return(self) -> bool:
+        """It comes back for what it watches when its connection breaks."""
+        return bool(self.instance) and self.looks and not self.has_left
 
     # what the wire says
 
@@ -194,13 +205,14 @@ class Viewer:
     def has_gone(self) -> None:
         """The connection is closed."""
         self._hello_timer.cancel()
-        self.closed.set()
 
     def _greet(self, message: FromClient) -> None:
         if not isinstance(message, Hello):
             raise ProtocolError("the first message must be Hello")
         self._hello_timer.cancel()
         self.said_hello = True
+        if self.role != "owner":  # on this host a connection that ends has been ended
+            self.instance = message.instance
         if message.protocol != PROTOCOL_VERSION:
             self.answer(
                 Refused(
@@ -232,7 +244,8 @@ class Viewer:
             case AbortRun():
                 self._run.abort(self._by)
             case DrainMember(member=member):
-                self._run.drain(member, self._by)
+                if refusal := self._run.drain(member, self._by):
+                    self.send(Refused(reason=refusal))
             case NodeDied(name=name, reason=reason) if self.role == "owner":
                 self._run.node_died(name, reason)
             case GetSeries(request=request, series=series):
@@ -243,6 +256,8 @@ class Viewer:
                 self.send(WindowReply(request=request, summary=summary))
             case Subscribe():
                 self._subscribe(message, now)
+            case Leave():
+                self.has_left = True
             case _:
                 raise ProtocolError(f"{type(message).__name__} out of turn")
 
@@ -304,3 +319,8 @@ class Viewer:
     def abort(self) -> None:
         """Hang up at once."""
         self._wire.abort("the run is over")
+
+    def supersede(self) -> None:
+        """It is there on another connection: this one died unnoticed."""
+        self.has_left = True
+        self._wire.abort("it came back on another connection")

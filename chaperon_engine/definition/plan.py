@@ -195,7 +195,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The authority (PEM file) that must have signed the certificate that they show; None: they
     need none."""
     expect: int = 0
-    """Agents that the start waits for."""
+    """Agents that the start waits for; 0: none takes part, others only watch."""
     start_timeout_s: float = 60.0
     """How long it waits for them."""
     fewer_ok: bool = False

@@ -18,9 +18,10 @@ from chaperon_engine.coordinator.certificate import (
     of_authority,
     self_signed,
 )
+from chaperon_engine.coordinator.inviting import Attachment, Invitation, Invitations
 from chaperon_engine.coordinator.listener import Listener
-from chaperon_engine.coordinator.run import Attachment, Coordinator
-from chaperon_engine.coordinator.view import Invitation, Invitations
+from chaperon_engine.coordinator.run import Coordinator
+from chaperon_engine.coordinator.server import FAREWELL_S, LINGER_S
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.engine.address import WILDCARDS, address_of
 from chaperon_engine.protocol.token import SECRET_BYTES, RunSecret
@@ -42,12 +43,14 @@ async def listen_for_others(
     host, port = address_of(launch.listen)
     secret = RunSecret(os.urandom(SECRET_BYTES))
     credentials = _credentials(directory, record, launch)
-    agents = write_token(directory.path, secret.token("agent"))
     observers = write_token(directory.path, secret.token("observer"))
     write_token(directory.path, secret.token("operator"))
-    bundle = collect(launch, record.plan, working=Path.cwd())
-    for line in (*bundle.listing(), *bundle.left_out):
-        say("info", f"for agents: {line}")
+    agents = code = None
+    if launch.expect:
+        agents = write_token(directory.path, secret.token("agent"))
+        code = collect(launch, record.plan, working=Path.cwd())
+        for line in (*code.listing(), *code.left_out):
+            say("info", f"for agents: {line}")
     listener = Listener(
         run_id=record.id,
         secret=secret,
@@ -56,26 +59,28 @@ async def listen_for_others(
         on_viewer=coordinator.server.receive,
         now=time.monotonic,
         say=say,
+        takes_agents=code is not None,
     )
-    port = await listener.listen(host, port)
+    # A run that has just ended here may still wait for viewers who lost their connection.
+    port = await listener.listen(host, port, wait_s=FAREWELL_S + LINGER_S)
     reachable = socket.gethostname() if host in WILDCARDS else host
 
-    def invitation(agents: str, observers: str, token_file: str) -> Invitation:
+    def invitation(shown: Callable[[Path], str], token_file: str) -> Invitation:
+        dialled = (reachable, port, record.id, credentials)
         return Invitation(
-            join=join_line(reachable, port, record.id, credentials, agents),
-            attach=attach_line(reachable, port, record.id, credentials, observers),
+            join="" if agents is None else join_line(*dialled, shown(agents)),
+            attach=attach_line(*dialled, shown(observers)),
             token_file=token_file,
         )
 
     coordinator.attach(
         Attachment(
-            invitations=Invitations(
-                here=invitation(str(agents), str(observers), str(agents)),
+            Invitations(
+                here=invitation(str, "" if agents is None else str(agents)),
                 # Paths of this host would lead nowhere there.
-                elsewhere=invitation(agents.name, observers.name, ""),
+                elsewhere=invitation(lambda path: path.name, ""),
             ),
-            launch=bundle.launch,
-            bundle=bundle.pieces,
+            code,
         )
     )
     return listener

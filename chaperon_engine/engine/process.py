@@ -113,8 +113,6 @@ class _Engine:
         await coordinator.server.listen(Path(self._record.socket))
         listener = await self._listen_for_others() if self._launch.listen else None
         report = await coordinator.run()
-        if listener is not None:
-            await listener.close()
         await coordinator.agents.close()
         if report is not None:
             publishing = asyncio.create_task(self._keep_publishing())
@@ -125,6 +123,8 @@ class _Engine:
                 await publishing
             coordinator.outcome.is_final = True
         await coordinator.server.close()
+        if listener is not None:
+            await listener.close()
         await coordinator.end_workers()
         if coordinator.refusal is not None and coordinator.refusal.user_error:
             # Nothing was measured: such a run never was.

@@ -37,6 +37,7 @@ from chaperon_engine.text import visible
 from chaperon_engine.version import __version__
 
 NONCE_BYTES = 32
+NO_AGENTS = "this run takes no agents: it was started without --expect, and is only watched"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Accepted:
     """Longest frame that the other side takes."""
     reply: ServerProof | None = None
     """What the coordinator sends now; None for the client, which speaks next."""
+    token_name: str = ""
+    """The agent's name that the coordinator's peer proved a token of, one made for that name alone;
+    empty: the token that all of its role share."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ class Refusal:
 
     reason: str
     """One sentence for a person."""
-    cause: Literal["version", "proof", "run", "denied", "order"]
-    """`proof` and `order` are held against the peer's address."""
+    cause: Literal["version", "proof", "run", "role", "denied", "order"]
 
     @property
     def reply(self) -> Denied:
@@ -69,9 +72,14 @@ class Refusal:
 class ServerHandshake:
     """The coordinator's side."""
 
-    def __init__(self, secret: RunSecret, *, run_id: str, certificate: bytes, nonce: bytes):
-        """`certificate`: SHA-256 of the own certificate (DER); `nonce`: 32 fresh random bytes."""
+    def __init__(
+        self, secret: RunSecret, *, run_id: str, certificate: bytes, nonce: bytes,
+        takes_agents: bool = True,
+    ):  # fmt: skip
+        """`certificate`: SHA-256 of the own certificate (DER); `nonce`: 32 fresh random bytes.
+        Without `takes_agents` nobody has their token, and who asks is told so."""
         self._secret = secret
+        self._takes_agents = takes_agents
         self._run_id = run_id
         self._certificate = certificate
         self._nonce = nonce
@@ -94,10 +102,15 @@ class ServerHandshake:
             )
         if message.name != visible(message.name) or not message.name.strip():
             return Refusal("a name must be printable characters", "order")
+        if message.role == "agent" and not self._takes_agents:
+            return Refusal(NO_AGENTS, "role")
         token = self._secret.token(message.role)
-        tokens = [token, token.of_agent(message.name)] if token.role == "agent" else [token]
+        tokens = {"": token}
+        if token.role == "agent":
+            tokens[message.name] = token.of_agent(message.name)
         proved: _Proofs | None = None
-        for each in tokens:
+        token_name = ""
+        for name, each in tokens.items():
             proofs = _Proofs(
                 each,
                 message.name,
@@ -107,7 +120,7 @@ class ServerHandshake:
                 message.nonce,
             )
             if hmac.compare_digest(message.proof, proofs.of("client")):
-                proved = proofs
+                proved, token_name = proofs, name
         if proved is None:
             return Refusal(
                 f"that is not the {message.role} token of run {self._run_id}: take the token file "
@@ -119,6 +132,7 @@ class ServerHandshake:
             message.name,
             message.max_frame_bytes,
             ServerProof(proof=proved.of("server")),
+            token_name,
         )
 
 

@@ -226,6 +226,9 @@ class Hello(Message, frozen=True, kw_only=True, forbid_unknown_fields=False):
     protocol: int
     lease: bool = False
     """This client owns the run: when all of its leases are gone for 5 s the run stops."""
+    instance: Annotated[bytes, Meta(max_length=16)] = b""
+    """Random, made once by a viewer that comes back when its connection breaks: the same on each
+    of its connections."""
 
 
 class Subscribe(Message, frozen=True, kw_only=True):
@@ -250,7 +253,8 @@ class AbortRun(Message, frozen=True, kw_only=True):
 
 class DrainMember(Message, frozen=True, kw_only=True):
     """Have one member leave: it starts no further iteration, ends within the grace period and
-    sends what it measured; the run goes on with the others."""
+    sends what it measured; the run goes on with the others. Answered by Refused when there is no
+    such member, or it leaves anyway."""
 
     member: int
 
@@ -264,6 +268,10 @@ class NodeDied(Message, frozen=True, kw_only=True):
     """Of the agent."""
     reason: Annotated[str, Meta(max_length=MAX_REASON)]
     """For people."""
+
+
+class Leave(Message, frozen=True, kw_only=True):
+    """This viewer hangs up on purpose and does not come back."""
 
 
 class GetSeries(Message, frozen=True, kw_only=True):
@@ -334,5 +342,7 @@ class Refused(Message, frozen=True, kw_only=True):
     """A person's input is the cause, not the engine."""
 
 
-FromClient = Hello | Subscribe | StopRun | AbortRun | DrainMember | NodeDied | GetSeries | GetWindow
+FromClient = (
+    Hello | Subscribe | StopRun | AbortRun | DrainMember | NodeDied | Leave | GetSeries | GetWindow
+)
 FromEngine = Welcome | Gathering | SnapshotMessage | SeriesReply | WindowReply | Refused

@@ -41,6 +41,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         name: str,
         address: str,
         max_frame_bytes: int,
+        token_name: str = "",
         on_lost: Callable[[], None] | None = None,
     ):
         """`transport` belongs to the link from now on and must not be reading; `on_lost` is called
@@ -50,6 +51,8 @@ class Link(asyncio.Protocol, Generic[Received]):
         """As the peer calls itself: printable, at most 64 characters; not unique."""
         self.address = address
         """Of the peer, `HOST:PORT`."""
+        self.token_name = token_name
+        """See `handshake.Accepted`."""
         self._transport = transport
         self._decoder = decoder
         self._max_frame_bytes = max_frame_bytes
@@ -118,6 +121,12 @@ class Link(asyncio.Protocol, Generic[Received]):
         if not self._is_lost:
             loop = asyncio.get_running_loop()
             self._closer = loop.call_later(CLOSING_S, self._transport.abort)
+
+    def dismiss(self, farewell: Message, within_s: float) -> None:
+        """Instead of `begin`: answer with the farewell whatever the peer says, and hang up. On
+        these connections it is the peer who speaks first; one that does not is not waited for."""
+        timer = asyncio.get_running_loop().call_later(within_s, self.abort, "it said nothing")
+        self.begin(lambda message: self.close(farewell), lambda reason: timer.cancel())
 
     def abort(self, reason: str) -> None:
         """Hang up at once."""

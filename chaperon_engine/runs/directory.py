@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -52,6 +53,14 @@ def home() -> Path:
 def runs_folder() -> Path:
     """Where the run directories are."""
     return home() / "runs"
+
+
+def agent_folder(run_id: str, name: str) -> Path:
+    """Where the agent of this name keeps what it has not delivered to a run: relative to the data
+    folder of its host."""
+    digest = hashlib.sha256(f"{run_id}\0{name}".encode(errors="replace")).hexdigest()[:16]
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "agent"
+    return Path("agents", f"{slug}-{digest}")
 
 
 def make_run_id(load_test: str, at: datetime) -> str:

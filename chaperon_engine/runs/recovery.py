@@ -10,7 +10,7 @@ from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import SLOT_WORDS, RunCounters, WorkerCounters
 from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.build import Ending, build_report, missing_of_lost
-from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.directory import RunDirectory, agent_folder
 from chaperon_engine.runs.journal import (
     AnyRecord,
     Ended,
@@ -208,14 +208,7 @@ class _Replay:
             f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "
             "later is missing"
         )
-        for number, name in names.items():
-            last = self.last.get(number)
-            if name.startswith("agent ") and not (last is not None and last.last):
-                until_s = 0.0 if last is None else (last.end_ns - self.start_ns) / 1e9
-                reasons.append(
-                    f"{name} had reported {until_s:.1f} s of the run; what it measured later lies "
-                    "in its own journal, on its host"
-                )
+        reasons += self._what_agents_kept()
         open_ends = [
             number
             for number in names
@@ -236,6 +229,21 @@ class _Replay:
         if self.problem:
             reasons.append(self.problem)
         return reasons
+
+    def _what_agents_kept(self) -> list[str]:
+        kept = []
+        for member in self.record.workers:
+            last = self.last.get(member.worker)
+            if not member.agent or (last is not None and last.last):
+                continue
+            until_s = 0.0 if last is None else (last.end_ns - self.start_ns) / 1e9
+            kept.append(
+                f"agent {visible(member.agent)} had reported {until_s:.1f} s of the run: what it "
+                f"measured later is missing, and lies as far as it was kept on its host "
+                f"{visible(member.host)} in {agent_folder(self.record.id, member.agent)} below "
+                "Chaperon's data folder"
+            )
+        return kept
 
 
 def _counters(slots: list[list[int]]) -> WorkerCounters:

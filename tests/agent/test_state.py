@@ -442,6 +442,19 @@ def test_a_coordinator_that_does_not_come_back_is_given_up():
     assert len(driver.agent.outbox) == 1
 
 
+def test_a_coordinator_that_is_gone_before_the_load_is_given_up_as_soon_as_one_never_reached():
+    driver = Driver(join_s=30, return_s=600)
+    driver.join()
+    driver.hear(prepare([2, 3]))
+    assert not any(isinstance(a, Finish) for a in driver.wait(29, hears=False))
+    said = finish(driver.wait(2, hears=False))
+    assert said.reason == (
+        "the coordinator has been gone for 30 s, and the load had not begun: there is nothing to "
+        "deliver to it"
+    )
+    assert said.ending == "failed"
+
+
 def test_a_host_that_was_suspended_does_not_hold_silence_against_the_coordinator():
     driver = Driver()
     driver.start()

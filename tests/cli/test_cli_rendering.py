@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from chaperon_engine.cli.attaching import command_lines
 from chaperon_engine.cli.listing import show_entries
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.reports import show_runs
-from chaperon_engine.cli.running import command_lines, shown_logs
+from chaperon_engine.cli.running import shown_logs
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.export.layout import cell_width, cut, pad, wrap

@@ -36,6 +36,7 @@ from chaperon_engine.coordinator.events import (
 )
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.metrics.model import Frame
+from chaperon_engine.protocol.handshake import NO_AGENTS
 from chaperon_engine.protocol.messages import AbortLoad, StopLoad, WorkerIdle, WorkerReady
 from chaperon_engine.protocol.wire import (
     Admitted,
@@ -134,6 +135,14 @@ def told(actions: list[Action], kind: Any) -> list[tuple[int, Any]]:
         for action in actions
         if isinstance(action, TellAgent) and isinstance(action.message, kind)
     ]
+
+
+def test_a_run_that_waits_for_no_agents_begins_without_and_takes_none() -> None:
+    run = RunState(plan(), 1, 100.0)
+    assert run.handle(AgentSaid(1, hello("a")), 100.0) == [DropAgent(1, NO_AGENTS)]
+    begun = run.handle(FromWorkerEvent(0, WorkerReady(pid=1)), 100.0)
+    assert of_kind(begun, BeginLoad)
+    assert run.handle(AgentSaid(2, hello("b")), 101.0) == [DropAgent(2, NO_AGENTS)]
 
 
 def test_shares_are_handed_out_when_all_are_there_and_the_load_begins_when_all_are_ready() -> None:

@@ -90,8 +90,9 @@ class FakeRun:
     def abort(self, by: str) -> None:
         self.orders.append(f"abort by {by}")
 
-    def drain(self, member: int, by: str) -> None:
+    def drain(self, member: int, by: str) -> str:
         self.orders.append(f"drain {member} by {by}")
+        return f"this run has no member {member}" if member > 5 else ""
 
     def node_died(self, name: str, reason: str) -> None:
         self.orders.append(f"{name} died: {reason}")

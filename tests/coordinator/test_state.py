@@ -24,7 +24,6 @@ from chaperon_engine.coordinator.events import (
     NoteDrain,
     NoteSteering,
     RefuseRun,
-    Say,
     Send,
     StopAsked,
     Tick,
@@ -327,16 +326,27 @@ def test_a_drained_worker_that_does_not_leave_is_aborted_then_killed() -> None:
     assert driver.run.state == "running"
 
 
-@pytest.mark.parametrize("member", [-1, 2, 7])
-def test_nobody_is_drained_who_is_no_member_or_has_left_or_before_the_load(member: int) -> None:
-    driver = Driver()
-    [said] = driver.tell(DrainAsked(1, "client"))
-    assert isinstance(said, Say)
+def test_who_asks_for_a_drain_that_cannot_be_done_is_told_why() -> None:
+    driver = Driver(workers=4)
+
+    def refusal(member: int) -> str:
+        said = driver.run.cannot_drain(member, driver.now)
+        assert driver.tell(DrainAsked(member, "client")) == []
+        return said
+
+    assert refusal(1) == "nobody can be drained before the load: stop the run"
     driver.start()
-    assert driver.tell(DrainAsked(member, "client")) == []
+    for unknown in (-1, 4, 7):
+        assert refusal(unknown) == f"this run has no member {unknown}: its numbers are 0 to 3"
     driver.done(1)
-    assert driver.tell(DrainAsked(1, "client")) == []
-    assert not driver.run.partial
+    assert refusal(1) == "worker 1 has left already"
+    driver.tell(WorkerExited(2, "killed by signal 9"))
+    assert refusal(2) == "worker 2 was lost already"
+    assert driver.run.cannot_drain(3, driver.now) == ""
+    driver.tell(DrainAsked(3, "client"))
+    assert refusal(3) == "worker 3 is being drained already"
+    driver.tell(StopAsked("client"))
+    assert refusal(0) == "worker 0 need not be drained, the run is ending"
 
 
 def test_what_others_schedule_is_not_placed_on_a_drained_worker() -> None:

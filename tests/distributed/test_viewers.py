@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trustme
 
@@ -26,6 +27,8 @@ from chaperon_engine import (
 )
 from chaperon_engine.client.describing import child_environment
 from chaperon_engine.client.remote import Patience
+from chaperon_engine.protocol.handshake import NO_AGENTS
+from chaperon_engine.protocol.token import RunSecret
 from chaperon_engine.remote.dial import Authority
 from tests.distributed.conftest import Launched, Proxy, Start
 from tests.engine.conftest import CountingServer
@@ -50,11 +53,16 @@ asyncio.run(watch())
 async def attached(
     launched: Launched, role: str, *, port: int | None = None, **how: Any
 ) -> RunClient:
-    words = shlex.split((await launched.told()).attach)
+    return await _attached((await launched.told()).attach, role, port=port, **how)
+
+
+async def _attached(line: str, role: str, *, port: int | None = None, **how: Any) -> RunClient:
+    """By the line that a run prints."""
+    words = shlex.split(line)
     assert words[:2] == ["chaperon-tui", "attach"]
     host, _, real_port = words[2].rpartition(":")
     options = dict(zip(words[3::2], words[4::2], strict=True))
-    token_file = launched.directory.path / f"{role}.token"
+    token_file = Path(options["--token-file"]).with_name(f"{role}.token")
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
     if role == "observer":
         assert options["--token-file"] == str(token_file)
@@ -67,7 +75,9 @@ async def attached(
 async def test_an_observer_watches_through_a_break_until_an_operator_stops_the_run(
     server: CountingServer, scenario: Write, start: Start, proxy: MakeProxy
 ) -> None:
-    launched = await start(scenario(duration="60s"), expect=1)
+    # The viewer that is killed is waited for at the end.
+    quick = "from chaperon_engine.coordinator import server\nserver.LINGER_S = 0.5"
+    launched = await start(scenario(duration="60s"), expect=1, setup=quick)
     between, port = await proxy(await launched.port())
     waiting = asyncio.create_task(attached(launched, "observer", port=port))
     await launched.join("a")
@@ -120,6 +130,56 @@ async def test_an_observer_watches_through_a_break_until_an_operator_stops_the_r
     drained, stopped = kept.run.reasons
     assert "agent a was drained by operator ann from 127.0.0.1" in drained
     assert stopped == "stopped by operator ann from 127.0.0.1"
+
+
+async def test_a_run_without_agents_is_steered_from_elsewhere_and_waits_for_who_reconnects(
+    server: CountingServer, scenario: Write, proxy: MakeProxy
+) -> None:
+    run = await _cli(
+        "run", str(scenario(duration="60s")), "--listen", "127.0.0.1:0", "--workers", "1",
+        "--detach",
+    )  # fmt: skip
+    async with asyncio.timeout(40):
+        said = (await run.communicate())[0].decode().splitlines()
+        assert run.returncode == 0, said
+        (line,) = [each.strip() for each in said if "chaperon-tui attach 127.0.0.1:" in each]
+        operator = await _attached(line, "operator", name="ann")
+        assert operator.run_id == said[0]
+        assert not any(" worker join " in each for each in said)
+        folder = Path(said[-1].removeprefix("The token files are here: "))
+        assert {path.name for path in folder.glob("*.token")} == {
+            "observer.token", "operator.token",
+        }  # fmt: skip
+        forged = folder / "forged"
+        forged.write_text(RunSecret(bytes(32)).token("agent").text)
+        forged.chmod(0o600)
+        words = shlex.split(line)[2:-1]
+        agent = await _cli("worker", "join", *words, str(forged), "--workers", "1")
+        heard = (await agent.communicate())[0].decode()
+        assert agent.returncode == 104
+        assert heard.endswith(f"chaperon: error: {NO_AGENTS}\n")
+        between, port = await proxy(int(words[0].rpartition(":")[2]))
+        observer = await _attached(line, "observer", port=port)
+        await observer.subscribe(View())
+        await anext(observer.snapshots())
+        await operator.subscribe(View())
+        async for snapshot in operator.snapshots():
+            if snapshot.totals.requests and observer.outage is None:
+                between.freeze()
+                between.cut()
+                await _until(lambda: observer.outage is not None)
+                await operator.stop()
+        await operator.close()
+        between.thaw()
+        async for late in observer.snapshots():
+            assert late.state in ("running", "draining", "finished")
+        await observer.close()
+        await _until(lambda: not psutil.pid_exists(operator.engine_pid))
+    assert final_report(late) == final_report(snapshot)
+    assert (snapshot.join, snapshot.token_file) == ("", "")
+    assert snapshot.attach.endswith(" --token-file observer.token")
+    assert snapshot.reasons == ["stopped by operator ann from 127.0.0.1"]
+    assert final_report(snapshot).totals.requests == server.requests > 0
 
 
 async def _viewer_process(launched: Launched) -> asyncio.subprocess.Process:

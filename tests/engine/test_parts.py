@@ -10,12 +10,14 @@ import sys
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import trustme
 import uvloop
 
+from chaperon_engine.client.launching import _prepare
 from chaperon_engine.client.source import request_for
 from chaperon_engine.crew.cores import take_cores
 from chaperon_engine.definition.model import LoadTest, Service
@@ -194,6 +196,35 @@ async def test_certificates_are_verified_unless_insecure(tmp_path: Path) -> None
         for tls in (f"Tls(ca_file={str(trusted)!r})", "Tls(insecure=True)"):
             test = resolved(tmp_path, f"Service('{url}', tls={tls})")
             await check_services(test)  # type: ignore[arg-type]
+
+
+# what a launch may say of other machines
+
+
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [
+        ({"listen": "127.0.0.1:0"}, None),
+        ({"listen": "127.0.0.1:0", "expect": 2, "workers": 0}, None),
+        ({"listen": "127.0.0.1:0", "workers": 0}, "agents must do it: --expect"),
+        ({"expect": 2}, "attach where --listen says"),
+        ({"listen": "127.0.0.1:0", "expect": 5000}, "1 to 4,096 agents, not 5,000"),
+        ({"listen": "127.0.0.1:0", "expect": -1}, "1 to 4,096 agents, not -1"),
+        ({"listen": "7700"}, "no address to listen on"),
+        ({"listen": "127.0.0.1:0", "on_loss": "cry"}, "--on-loss is 'cry'"),
+    ],
+)
+def test_who_listens_need_not_wait_for_agents(
+    says: dict[str, Any], sentence: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAPERON_HOME", str(tmp_path))
+    request = LaunchRequest(file="shop.py", **{"workers": 1, **says})
+    if sentence is None:
+        assert _prepare(request, plan_of(6)).record.exists()
+        return
+    with pytest.raises(UserError, match=sentence):
+        _prepare(request, plan_of(6))
+    assert not list(tmp_path.rglob("run.json"))
 
 
 # from a class to its file

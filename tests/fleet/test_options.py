@@ -55,6 +55,11 @@ def run(
         ([*LISTEN, "--fleet", "kubernetes", "--nodes", "2"], "--fleet-image"),
         (["--listen", "0.0.0.0:1", "--fleet", "kubernetes", "--nodes", "2", *IMAGE], "where pods"),
         ([*LISTEN, "--fleet", "ssh://a,b", "--expect", "1"], "--expect is 1"),
+        ([*LISTEN, "--fewer-ok"], "say how many attach with --expect N"),
+        ([*LISTEN, "--on-loss", "fail"], "say how many attach with --expect N"),
+        ([*LISTEN, "--workers", "0"], "--listen and --expect"),
+        (["--workers", "0"], "--listen and --expect"),
+        (["--tls-ca", "ca.pem"], "--tls-ca is about other machines: give --listen"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_sentence(

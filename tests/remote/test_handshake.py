@@ -111,6 +111,7 @@ def test_a_token_made_for_a_name_admits_the_agent_of_that_name_alone() -> None:
     here, there = client(token=token), server()
     accepted = there.feed(greeting(here, there))
     assert isinstance(accepted, Accepted)
+    assert accepted.token_name == "a"
     assert accepted.reply is not None
     assert isinstance(here.feed(accepted.reply), Accepted)
     there = server()
@@ -123,6 +124,7 @@ def test_a_server_that_knows_only_the_token_of_a_name_is_not_believed_by_other_a
     here, there = client(name="b"), server()
     accepted = there.feed(greeting(here, there))
     assert isinstance(accepted, Accepted)
+    assert accepted.token_name == ""
     others = client(token=SECRET.token("agent").of_agent("b"), name="b")
     others.feed(server().greet())
     assert isinstance(others.feed(ServerProof(proof=accepted.reply.proof)), Refusal)  # type: ignore[union-attr]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from chaperon_engine.coordinator.agents import AgentLinks
 from chaperon_engine.coordinator.certificate import (
     Credentials,
     join_line,
@@ -19,6 +20,7 @@ from chaperon_engine.coordinator.certificate import (
     self_signed,
 )
 from chaperon_engine.coordinator.door import ListenerLimits
+from chaperon_engine.coordinator.events import AgentSaid
 from chaperon_engine.errors import UserError
 from chaperon_engine.protocol.messages import Hello, Refused
 from chaperon_engine.protocol.token import RunSecret
@@ -26,6 +28,19 @@ from chaperon_engine.protocol.wire import Ack, Admitted
 from chaperon_engine.remote.dial import Authority, DialError, Pin, dial_as_agent, dial_as_viewer
 from chaperon_engine.remote.link import EngineLink
 from tests.remote.conftest import RUN, Agent, House, hello, until
+
+
+class Nobody:
+    """Who must not be told anything."""
+
+    def agent_said(self, said: AgentSaid) -> None:
+        raise AssertionError(said)
+
+    def agent_gone(self, link: int, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def cannot_start(self, reason: str) -> None:
+        raise AssertionError(reason)
 
 
 async def test_an_agent_joins_and_both_sides_speak(house: House) -> None:
@@ -132,6 +147,17 @@ async def test_a_port_in_use_is_one_sentence(house: House, credentials: Credenti
         await again.listener.listen("no-such-host.invalid", 0)
 
 
+async def test_a_port_that_becomes_free_in_time_is_waited_for(
+    house: House, credentials: Credentials
+) -> None:
+    again = House(Path(), ListenerLimits(), credentials)
+    listening = asyncio.create_task(again.listener.listen("127.0.0.1", house.port, wait_s=9.0))
+    await until(lambda: again.log == [f"port {house.port} is taken: waiting for it"])
+    await house.listener.close()
+    assert await listening == house.port
+    await again.listener.close()
+
+
 async def test_a_listener_that_closes_leaves_its_links_alone(house: House) -> None:
     agent = await house.dial()
     await house.listener.close()
@@ -139,6 +165,15 @@ async def test_a_listener_that_closes_leaves_its_links_alone(house: House) -> No
     with pytest.raises(DialError):
         await house.dial()
     agent.link.abort("over")
+
+
+async def test_an_agent_that_comes_after_the_end_is_told_so(house: House) -> None:
+    links = AgentLinks(Nobody(), hello_s=5.0)
+    await links.close()
+    house.listener._on_agent = links.receive
+    agent = await house.dial()
+    assert await agent.ask() == Refused(reason="this run is over", user_error=False)
+    await asyncio.wait_for(agent.closed, 5)
 
 
 async def test_messages_of_a_megabyte_arrive_whole_and_wait_for_the_reader(house: House) -> None:

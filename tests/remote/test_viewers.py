@@ -115,8 +115,9 @@ class Run:
     def abort(self, by: str) -> None:
         self.orders.append(f"abort by {by}")
 
-    def drain(self, member: int, by: str) -> None:
+    def drain(self, member: int, by: str) -> str:
         self.orders.append(f"drain {member} by {by}")
+        return f"this run has no member {member}" if member > 5 else ""
 
 
 class Engine:
@@ -294,9 +295,14 @@ async def test_an_operator_steers_and_is_named(engine: Engine) -> None:
         await client.stop()
         await client.abort()
         await client.drain(3)
-        await until(lambda: len(engine.run.orders) == 3)
+        refused: list[str] = []
+        client.on_refused = refused.append
+        await client.drain(9)
+        await until(lambda: refused == ["this run has no member 9"])
     who = "operator ann from 127.0.0.1"
-    assert engine.run.orders == [f"stop by {who}", f"abort by {who}", f"drain 3 by {who}"]
+    assert engine.run.orders == [
+        f"stop by {who}", f"abort by {who}", f"drain 3 by {who}", f"drain 9 by {who}",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("role", ["agent", "operator"])
@@ -389,6 +395,7 @@ async def test_a_connection_that_died_unnoticed_is_replaced(engine: Engine) -> N
     await client.subscribe(View(), 100.0)  # and nothing is published
     await until(lambda: len(engine.links) == 2)
     await until(lambda: client.outage is None)
+    await until(lambda: engine.server.viewers == 1)
     engine.publishes()
     await see(client, lambda snapshot: True)
     await client.close()
@@ -416,7 +423,7 @@ async def test_who_gives_up_waiting_for_the_load_leaves_nothing_behind(engine: E
     with pytest.raises(asyncio.CancelledError):
         await attaching
     await until(lambda: engine.server.viewers == 0)
-    engine.server._gathering = None
+    engine.server._gathering_elsewhere = None
     with pytest.raises(EngineError, match="does not answer"):
         await engine.attach(patience=Patience(greeting_s=0.2))
 
@@ -451,6 +458,60 @@ async def test_the_last_snapshot_ends_the_viewer_and_the_server_does_not_wait(
     late = await engine.dial(Hello(protocol=1))
     assert await late.hear() == Refused(reason="this run is over", user_error=False)
     await late.is_hung_up_on()
+
+
+async def _breaks(engine: Engine, client: RunClient) -> None:
+    """The network, between the engine and this client; nobody is found any more."""
+    await client.subscribe(View())
+    await until(lambda: any(viewer.looks for viewer in engine.server._viewers.values()))
+    await engine.listener.close()
+    engine.links[-1].abort("the network broke")
+    await until(lambda: client.outage is not None and not engine.server.viewers)
+
+
+async def test_a_viewer_whose_connection_breaks_before_the_end_comes_back_for_it(
+    engine: Engine,
+) -> None:
+    client = await engine.attach()
+    await _breaks(engine, client)
+    engine.run.state = "finished"
+    ending = asyncio.create_task(engine.server.close())
+    await until(lambda: engine.server.is_over)
+    await engine.reopen()
+    snapshots = await see(client, lambda snapshot: False)
+    assert snapshots[-1].state == "finished"
+    await asyncio.wait_for(ending, 5)
+    await client.close()
+
+
+async def test_who_left_on_purpose_or_long_ago_is_not_waited_for(engine: Engine) -> None:
+    gone = await engine.attach()
+    await _breaks(engine, gone)
+    await gone.close()
+    assert engine.server._missing
+    engine.server._now = lambda: time.monotonic() + server_module.RECENTLY_S + 1
+    await engine.reopen()
+    for _ in range(2):
+        client = await engine.attach()
+        await client.subscribe(View())
+        await until(lambda: any(viewer.looks for viewer in engine.server._viewers.values()))
+        await client.close()
+        await until(lambda: not engine.server.viewers)
+    async with asyncio.timeout(server_module.SUBSCRIBE_S):
+        await engine.server.close()
+
+
+async def test_who_does_not_come_back_is_waited_for_a_limited_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "LINGER_S", 0.3)
+    client = await engine.attach()
+    await _breaks(engine, client)
+    began = time.monotonic()
+    async with asyncio.timeout(4):
+        await engine.server.close()
+    assert time.monotonic() - began > 0.25
+    await client.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import UserError
-from chaperon_engine.runs.directory import RunDirectory
+from chaperon_engine.runs.directory import RunDirectory, agent_folder
 from chaperon_engine.runs.journal import (
     AnyRecord,
     Ended,
@@ -23,7 +23,7 @@ from chaperon_engine.runs.journal import (
     WorkerLost,
 )
 from chaperon_engine.runs.listing import load_report
-from chaperon_engine.runs.record import make_record, read_record, write_record
+from chaperon_engine.runs.record import WorkerRecord, make_record, read_record, write_record
 from chaperon_engine.runs.recovery import recover
 from tests.runs.test_merging import frames_of
 
@@ -76,6 +76,24 @@ def test_what_the_journal_holds_is_the_report_and_what_it_lacks_is_said() -> Non
         "all that was sent since is unknown",
     ]
     assert read_record(run).status == "aborted"
+
+
+def test_what_agents_had_not_delivered_is_said_with_the_place_where_it_lies() -> None:
+    run = make_run()
+    record = read_record(run)
+    record.workers = [
+        WorkerRecord(worker=number, pid=0, agent=name, host=f"{name}.example")
+        for number, name in enumerate(("east", "west"))
+    ]
+    write_record(run, record)
+    write(run, [header(run), *FRAMES])
+    kept = [reason for reason in recover(run.id).run.reasons if "as far as it was kept" in reason]
+    assert kept == [
+        f"agent {name} had reported {until_s} s of the run: what it measured later is missing, and "
+        f"lies as far as it was kept on its host {name}.example in {agent_folder(run.id, name)} "
+        "below Chaperon's data folder"
+        for name, until_s in (("east", "3.0"), ("west", "0.0"))
+    ]
 
 
 def test_a_journal_that_is_complete_gives_the_status_the_run_had() -> None:
