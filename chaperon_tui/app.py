@@ -11,12 +11,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from chaperon_engine import LaunchRequest, Report
 from chaperon_tui.palette import KeyCommands
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.memory import load_memory, save_memory
 
 if TYPE_CHECKING:
+    from chaperon_engine import LaunchRequest, Report
     from chaperon_tui.engine import Engine
     from chaperon_tui.remote import Remote
     from chaperon_tui.screens.gathering import Awaited

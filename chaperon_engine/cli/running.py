@@ -23,7 +23,9 @@ import msgspec
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.requesting import START_TIMEOUT_S, launch_request
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import RunClient, exit_code, final_report, launch
+from chaperon_engine.client.archive import exit_code, final_report
+from chaperon_engine.client.connection import RunClient
+from chaperon_engine.client.launching import launch
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EngineError
 from chaperon_engine.export.layout import Style, plural

@@ -25,7 +25,7 @@ from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.screens.join import CARD_KEYS, CardKeys
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.join import attached_row, waiting_words
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import short_path
 from chaperon_tui.widgets.join_card import JoinCard
 from chaperon_tui.widgets.rows import Rows
 

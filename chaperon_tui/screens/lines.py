@@ -13,8 +13,7 @@ from textual.screen import ModalScreen
 
 from chaperon_engine import ExceptionGroup, ReportException, visible, visible_block
 from chaperon_tui.raster.cells import Row, pad
-from chaperon_tui.state.table import Cell, Table
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import Cell, Table, short_path
 from chaperon_tui.widgets.rows import Rows
 
 

@@ -16,8 +16,7 @@ from textual.widgets import Footer, Input
 from chaperon_engine import ChaperonError, Entry, LaunchRequest, Plan
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.errors import in_words
-from chaperon_tui.state.form import led_to
-from chaperon_tui.state.menu import entry_rows, menu_table, plan_rows, search
+from chaperon_tui.state.menu import entry_rows, led_to, menu_table, plan_rows, search
 from chaperon_tui.widgets.rows import Rows
 from chaperon_tui.widgets.table_view import TableView
 

@@ -122,3 +122,8 @@ def fit(row: Row, width: int) -> Row:
     if room > 0:
         kept.append((" " * room, ""))
     return tuple(kept)
+
+
+def short_path(path: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(path.rsplit("/", 2)[-2:])

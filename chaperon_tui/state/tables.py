@@ -27,7 +27,7 @@ from chaperon_tui.state.figures import (
     show_value,
     unit_words,
 )
-from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.table import Cell, Column, Table, short_path
 
 SERIES = (
     Column("label", "Series", 0, "left", sort="label", cut_middle=True),
@@ -222,8 +222,3 @@ def log_time(at_s: float) -> str:
 def log_table(lines: Sequence[LogLine]) -> Table:
     """The kept log lines."""
     return Table.of(LOG, log_rows(lines), empty="The log is empty.")
-
-
-def short_path(path: str) -> str:
-    """The last two parts of a path."""
-    return "/".join(path.rsplit("/", 2)[-2:])
