@@ -119,6 +119,7 @@ if TYPE_CHECKING:
         ErrorRow,
         HealthView,
         Interval,
+        MembersView,
         MessageSecond,
         MessageTotals,
         Percentiles,
@@ -219,8 +220,8 @@ _HOMES: dict[str, str] = {
     "metrics.distinction": "distinctions kind_word",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
-        "ErrorRow HEATMAP_EDGES_US HealthView Interval MessageSecond MessageTotals PERCENTILES "
-        "Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
+        "ErrorRow HEATMAP_EDGES_US HealthView Interval MembersView MessageSecond MessageTotals "
+        "PERCENTILES Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
     "protocol.messages": "Gathering",
@@ -301,6 +302,7 @@ __all__ = [
     "LoadProfile",
     "LoadTest",
     "LogLine",
+    "MembersView",
     "MessageBacklog",
     "MessageSecond",
     "MessageTimeout",

@@ -225,7 +225,7 @@ def _options(words: list[str]) -> list[list[str]]:
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:
     """Show snapshots as they come; answers the last one."""
     rate_hz = 4.0 if terminal.is_terminal else 1.0
-    await client.subscribe(View(limit=0), rate_hz=rate_hz)
+    await client.subscribe(View(limit=0, worker_limit=0), rate_hz=rate_hz)
     last: Snapshot | None = None
     next_line = 0.0
     try:

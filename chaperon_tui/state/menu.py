@@ -42,8 +42,10 @@ def search(entries: Sequence[Entry], text: str) -> list[Entry]:
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
-def menu_table(entries: Sequence[Entry], searched: str = "") -> Table:
-    """The list of the menu."""
+def menu_table(entries: Sequence[Entry] | None, searched: str = "") -> Table:
+    """The list of the menu; None: they are still looked for."""
+    if entries is None:
+        return Table.of(COLUMNS, [], empty="Looking for load tests …")
     rows: list[tuple[Cell, ...]] = []
     for entry in entries:
         sign = "!" if entry.problem else "◆" if entry.is_load_test else "◇"

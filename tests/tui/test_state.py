@@ -52,7 +52,7 @@ from chaperon_tui.state.memory import (
     save_memory,
     without_credentials,
 )
-from chaperon_tui.state.menu import population_words, search
+from chaperon_tui.state.menu import led_to, population_words, search
 from chaperon_tui.state.reports import (
     metrics_table,
     problems_table,
