@@ -13,29 +13,21 @@ from chaperon_engine.version import __version__
 if TYPE_CHECKING:
     from chaperon_engine.actions import Actionable, HttpAction, WebSocketAction
     from chaperon_engine.cli.quick import url_request
-    from chaperon_engine.client import (
-        Outage,
-        RunClient,
-        RunSummary,
+    from chaperon_engine.client.archive import (
         attach,
         check_exports,
-        delete_run,
-        describe,
-        discover,
         exit_code,
         export_format,
         export_formats,
         export_report,
         final_report,
-        launch,
-        list_runs,
-        load_report,
         load_window,
-        prune_runs,
         recover,
-        run,
     )
-    from chaperon_engine.client.launching import MAX_AGENTS, MAX_WORKERS
+    from chaperon_engine.client.call import run
+    from chaperon_engine.client.connection import RunClient
+    from chaperon_engine.client.describing import describe, discover
+    from chaperon_engine.client.launching import MAX_AGENTS, MAX_WORKERS, launch
     from chaperon_engine.client.queue import (
         QueueClient,
         QueuedTest,
@@ -44,6 +36,7 @@ if TYPE_CHECKING:
     )
     from chaperon_engine.client.remote import attach_remote
     from chaperon_engine.client.trial import TrialEvent, trial
+    from chaperon_engine.client.wire import Outage
     from chaperon_engine.clock import Clock, SystemClock
     from chaperon_engine.definition.model import LoadTest, Population, Scenario, Service, Tls
     from chaperon_engine.definition.plan import (
@@ -126,6 +119,7 @@ if TYPE_CHECKING:
         ErrorRow,
         HealthView,
         Interval,
+        MembersView,
         MessageSecond,
         MessageTotals,
         Percentiles,
@@ -148,6 +142,13 @@ if TYPE_CHECKING:
     from chaperon_engine.protocol.token import Token
     from chaperon_engine.remote.dial import Authority
     from chaperon_engine.remote.tokens import read_token
+    from chaperon_engine.runs.listing import (
+        RunSummary,
+        delete_run,
+        list_runs,
+        load_report,
+        prune_runs,
+    )
     from chaperon_engine.runs.report import (
         Report,
         ReportCheck,
@@ -182,15 +183,18 @@ if TYPE_CHECKING:
 
 _HOMES: dict[str, str] = {
     "actions": "Actionable HttpAction WebSocketAction",
-    "client": (
-        "Outage RunClient RunSummary attach check_exports delete_run describe discover exit_code "
-        "export_format export_formats export_report final_report launch list_runs load_report "
-        "load_window prune_runs recover run"
+    "client.archive": (
+        "attach check_exports exit_code export_format export_formats export_report final_report "
+        "load_window recover"
     ),
-    "client.launching": "MAX_AGENTS MAX_WORKERS",
+    "client.call": "run",
+    "client.connection": "RunClient",
+    "client.describing": "describe discover",
+    "client.launching": "MAX_AGENTS MAX_WORKERS launch",
     "client.queue": "QueueClient QueueEntry QueueUnavailable QueuedTest",
     "client.remote": "attach_remote",
     "client.trial": "TrialEvent trial",
+    "client.wire": "Outage",
     "cli.quick": "url_request",
     "clock": "Clock SystemClock",
     "definition.model": "LoadTest Population Scenario Service Tls",
@@ -216,14 +220,15 @@ _HOMES: dict[str, str] = {
     "metrics.distinction": "distinctions kind_word",
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
-        "ErrorRow HEATMAP_EDGES_US HealthView Interval MessageSecond MessageTotals PERCENTILES "
-        "Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
+        "ErrorRow HEATMAP_EDGES_US HealthView Interval MembersView MessageSecond MessageTotals "
+        "PERCENTILES Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
     "protocol.messages": "Gathering",
     "protocol.token": "Token",
     "remote.dial": "Authority",
     "remote.tokens": "read_token",
+    "runs.listing": "RunSummary delete_run list_runs load_report prune_runs",
     "runs.report": "Report ReportCheck ReportException ReportInterval ReportRun ReportWorker",
     "session": "ANY ChildHandle Session SpreadHandle",
     "text": "visible visible_block",
@@ -297,6 +302,7 @@ __all__ = [
     "LoadProfile",
     "LoadTest",
     "LogLine",
+    "MembersView",
     "MessageBacklog",
     "MessageSecond",
     "MessageTimeout",

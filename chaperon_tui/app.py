@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from chaperon_engine import LaunchRequest, Report
 from chaperon_tui.palette import KeyCommands
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.memory import load_memory, save_memory
 
 if TYPE_CHECKING:
+    from chaperon_engine import LaunchRequest, Report
     from chaperon_tui.engine import Engine
     from chaperon_tui.remote import Remote
     from chaperon_tui.screens.gathering import Awaited
@@ -40,6 +40,14 @@ class Start:
     """Of `chaperon serve` elsewhere; None: this user's own."""
     target_url: str = ""
     """Base URL of the bundled target of a demo."""
+
+
+class Ground(Screen[None]):
+    """Empty; below all other screens. Who comes back to it gets the menu."""
+
+    async def on_screen_resume(self) -> None:
+        """Nothing lies above."""
+        await cast("ChaperonApp", self.app).show_menu()
 
 
 class ChaperonApp(App[None]):
@@ -71,15 +79,22 @@ class ChaperonApp(App[None]):
         self.refusal = ""
         """Why what the app was started for cannot be shown; it ends at once."""
         self._is_at_start = start.attach
+        """The run that the app was started for is being looked for."""
+        self._has_menu = False
 
-    async def on_mount(self) -> None:
-        """Show the first screen; the menu lies below it."""
+    def get_default_screen(self) -> Screen[Any]:
+        """What lies below all others."""
+        return Ground()
+
+    def on_load(self) -> None:
+        """The theme is known before anything is painted."""
         if self.memory.theme in self.available_themes:
             self.theme = self.memory.theme
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
-        from chaperon_tui.screens.menu import MenuScreen
 
-        await self.push_screen(MenuScreen())
+    async def on_mount(self) -> None:
+        """Show the first screen."""
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        await self.show_menu()
         if self.start.request is not None:
             from chaperon_tui.screens.launch import LaunchScreen
 
@@ -93,12 +108,23 @@ class ChaperonApp(App[None]):
 
             self.push_screen(QueueScreen(self.start.queue_url))
 
+    async def show_menu(self) -> None:
+        """Open the menu, unless it is there already. Who came for a run sees the menu only when
+        that is closed."""
+        if self._has_menu or self._is_at_start:
+            return
+        from chaperon_tui.screens.menu import MenuScreen
+
+        self._has_menu = True
+        await self.push_screen(MenuScreen())
+
     def attach_to(self, run: str | None) -> None:
         """Connect to a run and show it; a refusal is said in one sentence."""
         from chaperon_tui.screens.gathering import Awaited
 
         self._await_run(Awaited(
             title=run or "the newest run", is_launch=False,
+            doing="Looking for the run on this machine and attaching to it.",
             connect=lambda on_gathering: self.engine.attach(run, on_gathering=on_gathering),
         ))  # fmt: skip
 
@@ -108,6 +134,7 @@ class ChaperonApp(App[None]):
 
         self._await_run(Awaited(
             title=f"{remote.run_id} at {remote.where}", is_launch=False,
+            doing="Connecting, checking its certificate, and proving the token to it.",
             connect=lambda on_gathering: self.engine.attach_remote(
                 remote.host, remote.port, run_id=remote.run_id, token=remote.token,
                 pin=remote.pin, authority=remote.authority, on_gathering=on_gathering,
@@ -130,6 +157,8 @@ class ChaperonApp(App[None]):
         elif launched.problem:
             self.say(launched.problem, severe=True)
         self._is_at_start = False
+        if launched.client is None and not self.refusal:
+            await self.show_menu()
 
     def say(self, text: object, *, severe: bool = False) -> None:
         """A short message in the corner; foreign text is made visible."""

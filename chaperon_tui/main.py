@@ -21,15 +21,14 @@ from chaperon_engine import (
     EXIT_EXPORT_FAILED,
     EXIT_INTERRUPTED,
     ChaperonError,
-    LaunchRequest,
     UserError,
     __version__,
-    url_request,
     visible,
 )
 from chaperon_tui.remote import OPTIONS, add_options, is_address, remote_of
 
 if TYPE_CHECKING:
+    from chaperon_engine import LaunchRequest
     from chaperon_tui.app import Start
 
 _EPILOG = """examples:
@@ -115,7 +114,7 @@ def _main(argv: list[str]) -> int:
 def request_for(what: str) -> LaunchRequest:
     """What a FILE, FILE:NAME or URL stands for. Raises UserError."""
     if "://" in what:
-        return url_request(what)
+        return chaperon_engine.url_request(what)
     path, name = what, ""
     if not Path(what).exists() and ":" in what:
         path, _, name = what.rpartition(":")
@@ -124,7 +123,7 @@ def request_for(what: str) -> LaunchRequest:
         raise UserError(
             f"{visible(path)} does not exist; give a scenario file or a URL with http://"
         )
-    return LaunchRequest(file=str(file), name=name or None, detach=True)
+    return chaperon_engine.LaunchRequest(file=str(file), name=name or None, detach=True)
 
 
 def _has_terminal() -> bool:

@@ -8,8 +8,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chaperon_engine import Authority, Token, UserError, address_of, read_token, visible
+from chaperon_engine import UserError, visible
+
+if TYPE_CHECKING:
+    from chaperon_engine import Authority, Token
 
 OPTIONS = ("run_id", "pin", "token_file", "ca", "cert", "key")
 
@@ -54,6 +58,9 @@ def is_address(text: str | None) -> bool:
 
 def remote_of(options: Namespace) -> Remote:
     """What `attach HOST:PORT` and its options name. Reads the token; raises UserError."""
+    # Who watches a run of this machine needs neither TLS nor tokens.
+    from chaperon_engine import Authority, address_of, read_token
+
     try:
         host, port = address_of(options.run)
     except UserError:

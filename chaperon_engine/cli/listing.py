@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import discover
+from chaperon_engine.client.describing import discover
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.errors import EXIT_OK, UserError
 from chaperon_engine.export.layout import paint, table, wrap

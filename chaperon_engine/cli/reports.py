@@ -10,18 +10,18 @@ from datetime import timedelta
 from chaperon_engine import export
 from chaperon_engine.cli.requesting import export_options, exports
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import (
+from chaperon_engine.client.archive import recover as recover_run
+from chaperon_engine.errors import EXIT_EXPORT_FAILED, EXIT_OK, UserError
+from chaperon_engine.export.json import encode_report
+from chaperon_engine.export.layout import Style, plural, table
+from chaperon_engine.export.summary import render
+from chaperon_engine.runs.listing import (
     RunSummary,
     delete_run,
     list_runs,
     load_report,
     prune_runs,
 )
-from chaperon_engine.client import recover as recover_run
-from chaperon_engine.errors import EXIT_EXPORT_FAILED, EXIT_OK, UserError
-from chaperon_engine.export.json import encode_report
-from chaperon_engine.export.layout import Style, plural, table
-from chaperon_engine.export.summary import render
 from chaperon_engine.runs.report import Report
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_bytes

@@ -21,7 +21,9 @@ from chaperon_engine.cli.attaching import GatheringShown, watch_lines
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.requesting import START_TIMEOUT_S, launch_request
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import RunClient, exit_code, final_report, launch
+from chaperon_engine.client.archive import exit_code, final_report
+from chaperon_engine.client.connection import RunClient
+from chaperon_engine.client.launching import launch
 from chaperon_engine.definition.plan import LaunchRequest, Plan
 from chaperon_engine.errors import EXIT_INTERRUPTED, EXIT_OK, EngineError
 from chaperon_engine.export.layout import Style, plural
@@ -140,7 +142,7 @@ async def _see_through(
 async def follow(client: RunClient, terminal: Terminal, interrupts: Interrupts) -> Snapshot:
     """Show snapshots as they come; answers the last one."""
     rate_hz = 4.0 if terminal.is_terminal else 1.0
-    await client.subscribe(View(limit=0), rate_hz=rate_hz)
+    await client.subscribe(View(limit=0, worker_limit=0), rate_hz=rate_hz)
     last: Snapshot | None = None
     next_line = 0.0
     try:

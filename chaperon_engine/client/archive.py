@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chaperon_engine.client.connection import RunClient, socket_of
-from chaperon_engine.definition.plan import Entry
 from chaperon_engine.errors import (
     EXIT_EXPORT_FAILED,
     EXIT_INTERRUPTED,
@@ -36,7 +35,6 @@ __all__ = [
     "attach",
     "check_exports",
     "delete_run",
-    "discover",
     "exit_code",
     "export_format",
     "export_formats",
@@ -101,16 +99,6 @@ def _newest_running() -> RunDirectory:
             "its report"
         )
     raise UserError("no run is running: `chaperon runs` lists the former ones")
-
-
-def discover(folders: Sequence[Path] | None = None) -> list[Entry]:
-    """Load tests and scenarios found in the sources below `folders`; no code of them runs.
-
-    Default: ./scenarios, the user's own folder and the bundled ones.
-    """
-    from chaperon_engine.definition import discover as sources
-
-    return sources.discover(folders)
 
 
 def recover(run: str) -> Report:

@@ -137,7 +137,8 @@ def _in_own_loop(request: LaunchRequest, on_snapshot: Callable[[Snapshot], None]
 
 async def _run(request: LaunchRequest, on_snapshot: Callable[[Snapshot], None] | None) -> Report:
     async with await launch(request) as client:
-        await client.subscribe(View(limit=0 if on_snapshot is None else 50))
+        nothing = View(limit=0, worker_limit=0)
+        await client.subscribe(nothing if on_snapshot is None else View())
         async for snapshot in client.snapshots():
             if on_snapshot is not None:
                 on_snapshot(snapshot)

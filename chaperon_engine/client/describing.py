@@ -1,4 +1,5 @@
-"""Ask a short-lived child process what a scenario file holds: user code never runs here.
+"""Find scenario files, and ask a short-lived child process what one holds: user code never runs
+here.
 
 Owns: the child, its time limit, the translation of its answer. Must not know how files are loaded.
 """
@@ -9,11 +10,14 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from chaperon_engine.definition.plan import LaunchRequest, Plan
+from chaperon_engine.definition import discover as sources
+from chaperon_engine.definition.plan import Entry, LaunchRequest, Plan
 from chaperon_engine.errors import EngineError, UserError
 from chaperon_engine.text import visible
 from chaperon_engine.units import show_duration
@@ -33,6 +37,14 @@ class _Problem(msgspec.Struct):
 class _Answer(msgspec.Struct):
     plan: Plan | None = None
     error: _Problem | None = None
+
+
+def discover(folders: Sequence[Path] | None = None) -> list[Entry]:
+    """Load tests and scenarios found in the sources below `folders`; no code of them runs.
+
+    Default: ./scenarios, the user's own folder and the bundled ones.
+    """
+    return sources.discover(folders)
 
 
 async def describe(request: LaunchRequest, *, timeout_s: float = 15) -> Plan:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from chaperon_engine.coordinator.agent import Agent
 from chaperon_engine.coordinator.inviting import NOBODY_IS_INVITED, Invitations
 from chaperon_engine.coordinator.state import RunState
 from chaperon_engine.coordinator.viewer import Seen
+from chaperon_engine.crew.events import WorkerState
 from chaperon_engine.metrics.aggregate import RunAggregate
 from chaperon_engine.metrics.counters import RunCounters
 from chaperon_engine.metrics.health import verdict
 from chaperon_engine.metrics.model import LogLine
-from chaperon_engine.metrics.snapshot import Snapshot, Totals, View, WorkerRow
+from chaperon_engine.metrics.snapshot import MembersView, Snapshot, Totals, View, WorkerRow
 from chaperon_engine.metrics.window import totals_of
 
 KEPT_LOGS = 1000
@@ -85,6 +87,8 @@ def make_snapshot(
     elapsed_s = outcome.duration_s
     if elapsed_s is None:
         elapsed_s = 0.0 if state.started_at is None else max(0.0, now - state.started_at)
+    # After the last snapshot nobody can ask for other rows.
+    members = View() if outcome.is_final else view
     return Snapshot(
         run_id=run_id,
         load_test=state.plan.load_test,
@@ -106,7 +110,9 @@ def make_snapshot(
         sessions=aggregate.sessions,
         iterations=aggregate.iterations,
         health=aggregate.health,
-        workers=worker_rows(state, aggregate, now),
+        members=members_view(state, aggregate),
+        workers=worker_rows(state, aggregate, members, now),
+        worker_offset=max(0, members.worker_offset),
         series=aggregate.series_rows(view),
         series_total=aggregate.series_count(view),
         folded=aggregate.folded,
@@ -141,60 +147,87 @@ def _state_word(state: str, *, is_drained: bool) -> str:
     return "draining" if is_drained and state == "running" else state
 
 
-def worker_rows(state: RunState, aggregate: RunAggregate, now: float) -> list[WorkerRow]:
-    """The members now."""
-    median_us = aggregate.median_us
-    rows = []
-    for worker in state.workers:
-        figures = aggregate.worker_figures(worker.number)
-        health = figures.health
-        rows.append(
-            WorkerRow(
-                worker=worker.number,
-                pid=worker.pid,
-                state=_state_word(worker.state, is_drained=worker.number in state.drained_at),
-                core=worker.core,
-                requests_per_s=figures.requests_per_s if worker.alive else 0.0,
-                active_sessions=figures.active_sessions if worker.alive else 0,
-                cpu=health.cpu,
-                lag_p99_us=health.lag_p99_us,
-                rss_bytes=health.rss_bytes,
-                steal=health.steal,
-                verdict=verdict(health, median_us).level,
-                note=worker.note,
-                messages_per_s=figures.messages_per_s if worker.alive else 0.0,
-            )
-        )
-    for agent in state.roster.agents:
-        figures = aggregate.worker_figures(agent.number)
-        health = figures.health
-        is_loading = agent.state == "running"
-        rows.append(
-            WorkerRow(
-                worker=agent.number,
-                pid=0,
-                state=_state_word(agent.state, is_drained=agent.number in state.drained_at),
-                core=None,
-                requests_per_s=figures.requests_per_s if is_loading else 0.0,
-                active_sessions=figures.active_sessions if is_loading else 0,
-                cpu=health.cpu,
-                lag_p99_us=health.lag_p99_us,
-                rss_bytes=health.rss_bytes,
-                steal=health.steal,
-                verdict=verdict(health, median_us).level,
-                note=agent.note,
-                agent=agent.name,
-                host=agent.host,
-                address=agent.address,
-                cores=agent.hello.cores,
-                shares=agent.held,
-                is_connected=agent.link is not None,
-                round_trip_us=agent.round_trip_us,
-                clock_offset_us=agent.offset_ns // 1000,
-                frames_behind=agent.frames_behind(now),
-                messages_per_s=figures.messages_per_s if is_loading else 0.0,
-                python=agent.python,
-                version=agent.version,
-            )
-        )
-    return rows
+def members_view(state: RunState, aggregate: RunAggregate) -> MembersView:
+    """All members together; once for each snapshot, so nothing is done that no sum needs."""
+    cores = away = lost = 0
+    cpu, lag_us = 0.0, 0
+    figures = aggregate.worker_figures
+    members = [(worker.number, worker.state, 1) for worker in state.workers]
+    members += [(agent.number, agent.state, agent.hello.cores) for agent in state.roster.agents]
+    for number, word, own_cores in members:
+        health = figures(number).health
+        cpu, lag_us = max(cpu, health.cpu), max(lag_us, health.lag_p99_us)
+        cores += own_cores
+        if word == "away":
+            away += own_cores
+        elif word in ("lost", "hung"):
+            lost += own_cores
+    return MembersView(len(members), cores, cpu, lag_us, away, lost)
+
+
+def worker_rows(
+    state: RunState, aggregate: RunAggregate, view: View, now: float
+) -> list[WorkerRow]:
+    """The members that a view shows, now."""
+    first = max(0, view.worker_offset)
+    last = first + max(0, view.worker_limit)
+    here = len(state.workers)
+    agents = state.roster.agents[max(0, first - here) : max(0, last - here)]
+    return [
+        *(_worker_row(worker, state, aggregate) for worker in state.workers[first:last]),
+        *(_agent_row(agent, state, aggregate, now) for agent in agents),
+    ]
+
+
+def _worker_row(worker: WorkerState, state: RunState, aggregate: RunAggregate) -> WorkerRow:
+    figures = aggregate.worker_figures(worker.number)
+    health = figures.health
+    return WorkerRow(
+        worker=worker.number,
+        pid=worker.pid,
+        state=_state_word(worker.state, is_drained=worker.number in state.drained_at),
+        core=worker.core,
+        requests_per_s=figures.requests_per_s if worker.alive else 0.0,
+        active_sessions=figures.active_sessions if worker.alive else 0,
+        cpu=health.cpu,
+        lag_p99_us=health.lag_p99_us,
+        rss_bytes=health.rss_bytes,
+        steal=health.steal,
+        verdict=verdict(health, aggregate.median_us).level,
+        note=worker.note,
+        messages_per_s=figures.messages_per_s if worker.alive else 0.0,
+    )
+
+
+def _agent_row(
+    agent: Agent, state: RunState, aggregate: RunAggregate, now: float
+) -> WorkerRow:
+    figures = aggregate.worker_figures(agent.number)
+    health = figures.health
+    is_loading = agent.state == "running"
+    return WorkerRow(
+        worker=agent.number,
+        pid=0,
+        state=_state_word(agent.state, is_drained=agent.number in state.drained_at),
+        core=None,
+        requests_per_s=figures.requests_per_s if is_loading else 0.0,
+        active_sessions=figures.active_sessions if is_loading else 0,
+        cpu=health.cpu,
+        lag_p99_us=health.lag_p99_us,
+        rss_bytes=health.rss_bytes,
+        steal=health.steal,
+        verdict=verdict(health, aggregate.median_us).level,
+        note=agent.note,
+        agent=agent.name,
+        host=agent.host,
+        address=agent.address,
+        cores=agent.hello.cores,
+        shares=agent.held,
+        is_connected=agent.link is not None,
+        round_trip_us=agent.round_trip_us,
+        clock_offset_us=agent.offset_ns // 1000,
+        frames_behind=agent.frames_behind(now),
+        messages_per_s=figures.messages_per_s if is_loading else 0.0,
+        python=agent.python,
+        version=agent.version,
+    )

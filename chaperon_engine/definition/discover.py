@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaperon_engine.definition.plan import Entry
-from chaperon_engine.definition.sources import MAX_FILE_BYTES, read_document
 from chaperon_engine.definition.syntax import read_source
 from chaperon_engine.errors import UserError
 from chaperon_engine.text import visible
@@ -129,6 +128,9 @@ def _entries_of(path: Path, problem: str, origin: str) -> list[Entry]:
 
 def _data_entry(path: Path, file: str, origin: str) -> list[Entry]:
     """A load test as data; other data files that lie about are none of our business."""
+    # With it come the parsers and the table of all settings: only for who has data files.
+    from chaperon_engine.definition.sources import MAX_FILE_BYTES, read_document
+
     if b"scenario" not in _read(path, MAX_FILE_BYTES):
         return []
     table = read_document(path, "the load test").table

@@ -215,6 +215,22 @@ class WorkerRow(msgspec.Struct, frozen=True, array_like=True):
     """Of Chaperon there."""
 
 
+class MembersView(msgspec.Struct, frozen=True, array_like=True):
+    """All members of the run together, whichever rows of them a viewer asked for."""
+
+    count: int = 0
+    cores: int = 0
+    """Workers: those of the engine's host, and of each agent."""
+    cpu: float = 0.0
+    """Worst member, 0 to 1."""
+    lag_p99_us: int = 0
+    """Worst member."""
+    away: int = 0
+    """Workers of those that are away."""
+    lost: int = 0
+    """Workers that are lost or hang."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment."""
 
@@ -248,7 +264,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionCounts
     iterations: IterationCounts
     health: HealthView
+    members: MembersView = MembersView()
     workers: list[WorkerRow] = []
+    """As asked for by the view, in the order in which they came; all in the last snapshot."""
+    worker_offset: int = 0
+    """Place of the first of these rows among all members."""
     series: list[SeriesRow] = []
     """As asked for by the view."""
     series_total: int = 0
@@ -304,6 +324,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Only series of these kinds; empty: of all."""
     warmup: bool = True
     """Also series of the warm-up."""
+    worker_offset: int = 0
+    worker_limit: int = 10_000
+    """At most so many rows of members; the default is all of any run. Zero: none."""
 
 
 class SeriesDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,11 +21,12 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from chaperon_engine import ChaperonError, Gathering, LaunchRequest, visible
+from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.screens.join import CARD_KEYS, CardKeys
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.join import attached_row, waiting_words
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import short_path
 from chaperon_tui.widgets.join_card import JoinCard
 from chaperon_tui.widgets.rows import Rows
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 END_TIMEOUT_S = 5.0
 """How long a cancelled launch may take to clean up when the UI is closed."""
-_NOBODY = ((" Nobody has attached yet.", "dim"),)
+_WATCHES = "What is watched goes on whatever happens here; Esc gives up."
 _NOTE = "On each machine that is to make load, with its copy of the token file, run:"
 
 
@@ -53,6 +54,8 @@ class Awaited:
     """How long agents are waited for; 0: that is not known here."""
     is_launch: bool = True
     """The run ends with this screen; else it only watches."""
+    doing: str = ""
+    """What happens until the run is found, if that is not clear."""
 
 
 def launch_of(engine: Engine, request: LaunchRequest) -> Awaited:
@@ -102,7 +105,9 @@ class GatheringScreen(CardKeys, Screen[Launched]):
 
     def compose(self) -> ComposeResult:
         yield Rows(id="head")
-        yield Rows([_NOBODY], wrap=True, hanging=1, id="attached")
+        doing = self._awaited.doing
+        rows: list[Row] = [((f" {doing}", ""),), ((f" {_WATCHES}", "dim"),)] if doing else []
+        yield Rows(rows, wrap=True, hanging=1, id="attached")
         with VerticalScroll(id="body"):
             card = JoinCard(_NOTE, id="card")
             card.display = False

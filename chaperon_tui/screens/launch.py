@@ -26,7 +26,7 @@ from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import remember_launch
 from chaperon_tui.state.menu import plan_rows
 from chaperon_tui.state.queue import for_queue
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import short_path
 from chaperon_tui.widgets.fields import Fields
 from chaperon_tui.widgets.rows import Rows
 

@@ -13,8 +13,7 @@ from textual.content import Content
 from chaperon_engine import ExceptionGroup, ReportException, visible, visible_block
 from chaperon_tui.raster.cells import Row, pad
 from chaperon_tui.screens.dialog import Dialog
-from chaperon_tui.state.table import Cell, Table
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import Cell, Table, short_path
 from chaperon_tui.widgets.rows import Rows
 
 

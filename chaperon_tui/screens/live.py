@@ -19,7 +19,7 @@ from chaperon_tui.screens.live_keys import KEYS
 from chaperon_tui.screens.run_screen import RATE_HZ, RunScreen
 from chaperon_tui.state.series import SeriesChoice
 from chaperon_tui.widgets.board import has_room
-from chaperon_tui.widgets.run_view import RunView
+from chaperon_tui.widgets.run_view import MAX_ROWS, RunView
 from chaperon_tui.widgets.table_view import TableView
 
 
@@ -43,7 +43,20 @@ class LiveScreen(RunScreen):
         """Tell the engine what is looked at; it computes nothing else."""
         if self.is_going:
             with contextlib.suppress(ChaperonError, OSError):
-                await self.client.subscribe(event.view, RATE_HZ)
+                await self.client.subscribe(event.view, self._rate_hz)
+
+    @property
+    def _rate_hz(self) -> float:
+        """Rows of members change once a second, and many of them cost their sender as well."""
+        snapshot = self.store.snapshot
+        if not self.view.wants_all_members or snapshot is None:
+            return RATE_HZ
+        return RATE_HZ / 2 if snapshot.members.count <= MAX_ROWS else RATE_HZ / 4
+
+    def look_at_members(self, *, all_of_them: bool) -> None:
+        """Ask the engine for all members, or for those that are seen here."""
+        self.view.wants_all_members = all_of_them
+        self.view.look()
 
     # Keys
 
@@ -104,7 +117,8 @@ class LiveScreen(RunScreen):
         elif table.id == "workers-table":
             from chaperon_tui.screens.workers import WorkersScreen
 
-            self.app.push_screen(WorkersScreen(self, snapshot.workers[table.cursor].worker))
+            row = self.view.worker_at_cursor()
+            self.app.push_screen(WorkersScreen(self, None if row is None else row.worker))
         else:
             from chaperon_tui.screens.lines import row_screen
 

@@ -16,8 +16,7 @@ from textual.widgets import Footer, Input
 from chaperon_engine import ChaperonError, Entry, LaunchRequest, Plan
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.errors import in_words
-from chaperon_tui.state.form import led_to
-from chaperon_tui.state.menu import entry_rows, menu_table, plan_rows, search
+from chaperon_tui.state.menu import entry_rows, led_to, menu_table, plan_rows, search
 from chaperon_tui.widgets.rows import Rows
 from chaperon_tui.widgets.table_view import TableView
 
@@ -53,6 +52,7 @@ class MenuScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[Entry] = []
+        self._has_looked = False
         self._found: list[Entry] = []
         self._plans: dict[tuple[str, str], Plan | str] = {}
         self._timer: Timer | None = None
@@ -68,7 +68,7 @@ class MenuScreen(Screen[None]):
         with Horizontal(id="body"):
             with Vertical(classes="panel", id="list") as panel:
                 panel.border_title = Content("Load tests")
-                yield TableView(menu_table([]), header=False, id="entries")
+                yield TableView(menu_table(None), header=False, id="entries")
             with VerticalScroll(classes="panel", id="preview") as panel:
                 panel.border_title = Content("What it does")
                 panel.can_focus = False
@@ -91,6 +91,7 @@ class MenuScreen(Screen[None]):
             self._entries = await asyncio.to_thread(self.chaperon.engine.discover)
         except (ChaperonError, OSError) as error:
             self.chaperon.say(error, severe=True)
+        self._has_looked = True
         self._search()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -105,7 +106,7 @@ class MenuScreen(Screen[None]):
         if self.chaperon.start.target_url and not text:
             names = [entry.name for entry in self._found]
             table.cursor = names.index(DEMO) if DEMO in names else 0
-        table.show(menu_table(self._found, text))
+        table.show(menu_table(self._found if self._has_looked else None, text))
         count = len(self._found)
         note = f"{count}" if count == len(self._entries) else f"{count} of {len(self._entries)}"
         self.query_one("#list").border_subtitle = Content(note)

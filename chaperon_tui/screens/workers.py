@@ -1,4 +1,7 @@
-"""The members of a run in full: hosts, their workers and agents; drain one, show the join line."""
+"""The members of a run in full: hosts, their workers and agents; find one, drain one.
+
+Asks the engine for all members while it is open: they are sorted and searched here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer
 
+from chaperon_tui.screens.prompt import PromptScreen
 from chaperon_tui.state.figures import health_line
+from chaperon_tui.state.member_choice import MemberChoice, next_trouble, worst_lag
 from chaperon_tui.state.members import (
     COLUMNS,
     Line,
@@ -36,6 +41,10 @@ LOOK_EVERY_S = 0.5
 """How often it is looked whether there is a newer snapshot."""
 
 
+_COMING = "Reading the members …"
+_NOT_FOUND = "No member matches; Esc shows all."
+
+
 class WorkersScreen(Screen[None]):
     """The members above, the chosen one in full below."""
 
@@ -43,10 +52,20 @@ class WorkersScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "drain", "Drain", id="workers.drain",
                 tooltip="Have the chosen member leave, after a question; the run goes on"),
+        Binding("slash", "filter", "Find", id="workers.filter",
+                tooltip="Show only members whose host, name, address or state contains a text"),
+        Binding("n", "trouble", "Trouble", id="workers.trouble",
+                tooltip="The next member that is away, without its connection, lost or hung"),
+        Binding("m", "lag", "Most lag", show=False, id="workers.lag",
+                tooltip="The member whose event loop lags most"),
+        Binding("o", "sort", "Sort", show=False, id="workers.sort",
+                tooltip="Sort by the next column; after the last one hosts stand as they came"),
+        Binding("O", "reverse", "Reverse", show=False, id="workers.reverse",
+                tooltip="The other way round"),
         Binding("l", "join", "Join line", id="workers.join",
                 tooltip="The lines that attach a machine or a viewer, to be copied"),
-        Binding("escape,q", "app.pop_screen", "Back", id="workers.back",
-                tooltip="Back to the run"),
+        Binding("escape,q", "back", "Back", id="workers.back",
+                tooltip="Show all members again, or go back to the run"),
     ]  # fmt: skip
 
     def __init__(self, live: LiveScreen, select: int | None = None):
@@ -54,6 +73,7 @@ class WorkersScreen(Screen[None]):
         self._live = live
         self._select = select
         """Number of the member to put the cursor on."""
+        self._choice = MemberChoice()
         self._lines: list[Line] = []
         self._shown: Snapshot | None = None
         self._offered: list[bool | None] = []
@@ -63,7 +83,7 @@ class WorkersScreen(Screen[None]):
         yield HealthBar(lambda: health_line(self._live.store), id="health")
         with Vertical(classes="panel", id="list") as panel:
             panel.border_title = Content("Workers")
-            yield TableView(Table(COLUMNS), id="members")
+            yield TableView(Table(COLUMNS, empty=_COMING), id="members")
         with VerticalScroll(classes="panel", id="member") as scroll:
             scroll.border_title = Content("In full")
             yield Rows(wrap=True, hanging=10, id="full")
@@ -71,7 +91,8 @@ class WorkersScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show what there is, and what comes."""
-        self.query_one("#members").focus()
+        self._table.focus()
+        self._live.look_at_members(all_of_them=True)
         self._look()
         self.set_interval(LOOK_EVERY_S, self._look)
 
@@ -79,10 +100,18 @@ class WorkersScreen(Screen[None]):
         """Nothing was drawn while another screen lay above."""
         self._look()
 
+    def on_unmount(self) -> None:
+        """Nobody looks at all members any more."""
+        self._live.look_at_members(all_of_them=False)
+
+    @property
+    def _table(self) -> TableView:
+        return self.query_one("#members", TableView)
+
     @property
     def chosen(self) -> Line | None:
         """The line below the cursor."""
-        cursor = self.query_one("#members", TableView).cursor
+        cursor = self._table.cursor
         return self._lines[cursor] if cursor < len(self._lines) else None
 
     def _look(self) -> None:
@@ -93,19 +122,32 @@ class WorkersScreen(Screen[None]):
         is_held = self._live.is_paused and self._shown is not None
         if snapshot is None or snapshot is self._shown or is_held or not self.is_current:
             return
-        table = self.query_one("#members", TableView)
-        lines = member_lines(snapshot)
+        if len(snapshot.workers) < snapshot.members.count and self._live.is_going:
+            return  # The other rows are on their way.
+        self._shown = snapshot
+        self._draw()
+
+    def _draw(self) -> None:
+        """The lines of the snapshot that is shown; the cursor stays on its member."""
+        snapshot = self._shown
+        if snapshot is None:
+            return
         if self._select is None and not self._lines and snapshot.workers:
             self._select = snapshot.workers[0].worker
         wanted = self._select if self._select is not None else self._number()
-        place = next((n for n, line in enumerate(lines)
+        choice, table = self._choice, self._table
+        self._lines = choice.lines(snapshot)
+        place = next((n for n, line in enumerate(self._lines)
                       if line.member and line.member.worker == wanted), None)  # fmt: skip
-        self._lines, self._shown = lines, snapshot
         if place is not None:
             table.cursor = place
             self._select = None
-        table.show(members_table(snapshot, lines))
-        self.query_one("#list").border_subtitle = Content(count_words(snapshot))
+        empty = _NOT_FOUND if choice.contains else "No member has reported yet."
+        table.show(members_table(
+            snapshot, self._lines, sort=choice.sort, descending=choice.descending, empty=empty
+        ))
+        words = choice.note(self._lines) + count_words(snapshot)
+        self.query_one("#list").border_subtitle = Content(words)
         self._show_chosen()
 
     def _number(self) -> int | None:
@@ -114,8 +156,9 @@ class WorkersScreen(Screen[None]):
 
     def _show_chosen(self) -> None:
         line = self.chosen
-        if line is not None and self._shown is not None:
-            self.query_one("#full", Rows).show(line_rows(line, self._shown))
+        if self._shown is not None:
+            rows = [] if line is None else line_rows(line, self._shown)
+            self.query_one("#full", Rows).show(rows)
         # The footer is built anew, which costs, only when it offers something else.
         offered = [self.check_action(action, ()) for action in ("drain", "join")]
         if offered != self._offered:
@@ -126,6 +169,11 @@ class WorkersScreen(Screen[None]):
         """Another line is chosen."""
         self._show_chosen()
         self.query_one("#member").scroll_home(animate=False)
+
+    def on_table_view_header_chosen(self, event: TableView.HeaderChosen) -> None:
+        """Sort by the clicked column, or the other way round."""
+        self._choice.sort_by(event.sort)
+        self._draw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what this viewer may do, and what makes sense for the chosen line."""
@@ -144,6 +192,49 @@ class WorkersScreen(Screen[None]):
         line = self.chosen
         if line is not None and line.member is not None:
             await self._live.drain(line.member)
+
+    def action_sort(self) -> None:
+        """By the next column."""
+        self._choice.sort_by_next()
+        self._draw()
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self._choice.reverse()
+        self._draw()
+
+    def action_lag(self) -> None:
+        """To the member whose loop lags most."""
+        place = worst_lag(self._lines)
+        if place is not None:
+            self._table.move_to(place)
+
+    def action_trouble(self) -> None:
+        """To the next one that is away, without its connection, lost or hung."""
+        place = next_trouble(self._lines, self._table.cursor)
+        if place is not None:
+            self._table.move_to(place)
+        else:
+            self._live.chaperon.say("Nobody of those shown is away, lost or hung.")
+
+    @work(group="filter", exclusive=True)
+    async def action_filter(self) -> None:
+        """Ask for a text that members contain."""
+        title, hint = "Find members", "words of host, name, address, state; empty shows all"
+        text = await self.app.push_screen_wait(PromptScreen(title, hint, self._choice.contains))
+        if text is not None:
+            self._show_those_with(text)
+
+    def action_back(self) -> None:
+        """All members again, or back to the run."""
+        if self._choice.contains:
+            self._show_those_with("")
+        else:
+            self.app.pop_screen()
+
+    def _show_those_with(self, text: str) -> None:
+        self._choice.contains = text
+        self._draw()
 
     def action_join(self) -> None:
         """How machines attach, and people."""

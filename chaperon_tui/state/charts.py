@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaperon_engine import HEATMAP_EDGES_US, SeriesDetail, show_count, show_us
-from chaperon_tui.raster import (
+from chaperon_tui.raster.axis import (
     Axis,
-    Bar,
-    Line,
-    Row,
-    bar_rows,
     decades,
     durations,
-    heatmap,
-    line_chart,
     linear_axis,
     log_axis,
+    nines,
     percentile_axis,
     time_axis,
 )
-from chaperon_tui.raster.axis import nines
+from chaperon_tui.raster.bars import Bar, bar_rows
+from chaperon_tui.raster.cells import Row
+from chaperon_tui.raster.chart import Line, line_chart
+from chaperon_tui.raster.heatmap import heatmap
 from chaperon_tui.state.figures import share, show_value
 from chaperon_tui.state.history import History, Step
 from chaperon_tui.state.store import RunStore

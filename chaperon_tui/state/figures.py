@@ -275,17 +275,16 @@ def worst_words(health: HealthView) -> str:
 
 def load_words(snapshot: Snapshot) -> str:
     """`CPU 62 % · lag 0.3 ms · 4 workers` of the worst worker."""
-    if not snapshot.workers:
+    members = snapshot.members
+    if not members.count:
         return ""
-    cpu = max(worker.cpu for worker in snapshot.workers)
-    lag = max(worker.lag_p99_us for worker in snapshot.workers)
-    count = sum(worker.cores for worker in snapshot.workers)
-    text = f"CPU {cpu:.0%} · lag {show_us(lag)} · {count} worker{'s' if count > 1 else ''}".replace(
-        "%", " %"
+    count = members.cores
+    text = (
+        f"CPU {members.cpu * 100:.0f} % · lag {show_us(members.lag_p99_us)} · "
+        f"{show_count(count)} worker{'s' if count > 1 else ''}"
     )
-    for word, states in (("lost", ("lost", "hung")), ("away", ("away",))):
-        gone = sum(worker.cores for worker in snapshot.workers if worker.state in states)
-        text += f", {gone} {word}" if gone else ""
+    for word, gone in (("lost", members.lost), ("away", members.away)):
+        text += f", {show_count(gone)} {word}" if gone else ""
     return text
 
 

@@ -21,9 +21,8 @@ from chaperon_engine import (
 )
 from chaperon_tui.state import agents
 from chaperon_tui.state.exports import launch_hint
+from chaperon_tui.state.menu import led_to
 
-TARGET_URL = "http://127.0.0.1:7070"
-"""Where the bundled target listens when nobody says otherwise; the bundled scenarios aim there."""
 OVERRIDE_ROWS = 3
 """Lines for config values that a form begins with."""
 
@@ -41,17 +40,6 @@ class Field:
     """Its value is one of these; empty: any text."""
     needs: str = ""
     """Key of the field that must be filled in for this one to be asked for."""
-
-
-def led_to(plan: Plan, target: str) -> Plan:
-    """The plan in a demo: services at the bundled target's usual address are led to `target`."""
-    services = [
-        msgspec.structs.replace(service, base_url=target)
-        if target and service.base_url.rstrip("/") == TARGET_URL
-        else service
-        for service in plan.services
-    ]
-    return msgspec.structs.replace(plan, services=services)
 
 
 def planned(plan: Plan, values: Mapping[str, str]) -> Plan:

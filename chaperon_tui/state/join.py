@@ -102,7 +102,9 @@ def token_rows(token_file: str, token: str) -> list[Row]:
 def waiting_words(gathering: Gathering | None, left_s: float | None) -> str:
     """`Waiting for 2 of 3 agents · 48 s left`; None: that is not known."""
     if gathering is None:
-        return "Connecting …" if left_s is None else "Starting the engine and its workers …"
+        return "Attaching …" if left_s is None else "Starting the engine and its workers …"
+    if not gathering.expected:
+        return "The load begins in a moment"
     missing = gathering.expected - len(gathering.attached)
     if missing <= 0:
         return "All agents are here and get ready; the load begins in a moment"
@@ -118,6 +120,8 @@ def _agents(gathering: Gathering) -> str:
 
 def attached_row(gathering: Gathering) -> Row:
     """Who is here."""
+    if not gathering.expected:
+        return ()
     if not gathering.attached:
         return ((" Nobody has attached yet.", "dim"),)
     names = [((" ✓ ", "good"), (visible(name, 64) + " ", "")) for name in gathering.attached]

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chaperon_engine import Snapshot, WorkerRow, show_bytes, show_count, show_us, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.figures import SIGNS, share
 from chaperon_tui.state.store import OWNER
-from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.table import Cell, Column, MadeRows, Table
 
 COLUMNS = (
-    Column("name", "Host, member", 0, "left", cut_middle=True),
-    Column("state", "State", 9, "left"),
+    Column("name", "Host, member", 0, "left", cut_middle=True, sort="name"),
+    Column("state", "State", 9, "left", sort="state"),
     Column("cores", "Cores", 5),
-    Column("cpu", "CPU", 5),
-    Column("lag", "Lag p99", 8),
-    Column("per_s", "/s", 6),
-    Column("share", "Share", 6),
-    Column("trip", "RTT", 8),
-    Column("behind", "Behind", 6, from_width=84),
+    Column("cpu", "CPU", 5, sort="cpu"),
+    Column("lag", "Lag p99", 8, sort="lag"),
+    Column("per_s", "/s", 6, sort="per_s"),
+    Column("share", "Share", 6, sort="share"),
+    Column("trip", "RTT", 8, sort="trip"),
+    Column("behind", "Behind", 6, from_width=84, sort="behind"),
     Column("offset", "Clock", 9, from_width=94),
-    Column("sessions", "Sessions", 8, from_width=110),
-    Column("rss", "Memory", 9, from_width=126),
+    Column("sessions", "Sessions", 8, from_width=110, sort="sessions"),
+    Column("rss", "Memory", 9, from_width=126, sort="rss"),
     Column("python", "Python", 8, "left", from_width=134),
     Column("version", "Chaperon", 8, "left", from_width=144),
     Column("note", "Note", 0, "left", from_width=150),
 )
 
 _BAD = ("lost", "hung")
+_WARN = ("away", "no link", "draining")
+_TOLD = ("away", "no link", "draining", "hung", "lost", "done")
 _SLOW_CPU, _SLOW_LAG_US = 0.85, 10_000
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of the table: a host with several members, or one member."""
 
     host: str
@@ -54,48 +56,58 @@ def member_lines(snapshot: Snapshot) -> list[Line]:
     hosts: dict[str, list[WorkerRow]] = {}
     for row in snapshot.workers:
         hosts.setdefault(row.host if row.agent else "", []).append(row)
-    here = "this host" if snapshot.role == OWNER else "engine's host"
     lines: list[Line] = []
     for host, rows in hosts.items():
-        name = host or here
-        if len(rows) > 1:
-            lines.append(Line(name, tuple(rows), is_member=False))
+        name = host or here_words(snapshot)
         is_below = len(rows) > 1
+        if is_below:
+            lines.append(Line(name, tuple(rows), is_member=False))
         lines += [Line(name, (row,), is_member=True, is_below=is_below) for row in rows]
     return lines
 
 
-def members_table(snapshot: Snapshot, lines: Sequence[Line]) -> Table:
-    """All lines."""
+def here_words(snapshot: Snapshot) -> str:
+    """How the engine's own host is called for this viewer."""
+    return "this host" if snapshot.role == OWNER else "engine's host"
+
+
+def members_table(
+    snapshot: Snapshot, lines: Sequence[Line], *, sort: str = "", descending: bool = True,
+    empty: str = "No member has reported yet.",
+) -> Table:  # fmt: skip
+    """All lines; only those that are looked at are put into words."""
     total = _shares(snapshot.workers)
-    rows = [_cells(line, total) for line in lines]
-    return Table.of(COLUMNS, rows, empty="No member has reported yet.")
+    rows = MadeRows(len(lines), lambda place: _cells(lines[place], total))
+    return Table(
+        COLUMNS, rows, total=len(lines), sort=sort, descending=descending, empty=empty
+    )
 
 
 def count_words(snapshot: Snapshot) -> str:
     """`4 hosts · 5 members · 1 away · 1 draining`."""
-    rows = snapshot.workers
-    hosts = {row.host if row.agent else "" for row in rows}
-    words = [f"{len(hosts)} host{'s' if len(hosts) != 1 else ''}",
-             f"{len(rows)} member{'s' if len(rows) != 1 else ''}"]  # fmt: skip
-    states = [state_words(row)[0] for row in rows]
-    words += [
-        f"{states.count(state)} {state}"
-        for state in ("away", "no link", "draining", "hung", "lost", "done")
-        if state in states
-    ]
-    return " · ".join(words)
+    rows, count = snapshot.workers, snapshot.members.count
+    members = f"{count:,} member{'s' if count != 1 else ''}"
+    if len(rows) < count:  # The other rows are on their way.
+        return members
+    hosts = len({row.host if row.agent else "" for row in rows})
+    states = Counter(map(state_of, rows))
+    return " · ".join([
+        f"{hosts:,} host{'s' if hosts != 1 else ''}", members,
+        *(f"{states[state]:,} {state}" for state in _TOLD if states[state]),
+    ])  # fmt: skip
+
+
+def state_of(row: WorkerRow) -> str:
+    """What it is doing: the engine's word, and `no link` for who goes on within its lease."""
+    if row.agent and not row.is_connected and row.state == "running":
+        return "no link"
+    return row.state
 
 
 def state_words(row: WorkerRow) -> Cell:
-    """What it is doing, and the role."""
-    if row.state in _BAD:
-        return visible(row.state, 9), "bad"
-    if row.agent and not row.is_connected and row.state == "running":
-        # Within its lease: it goes on and its frames come later.
-        return "no link", "warn"
-    role = "warn" if row.state in ("away", "draining") else ""
-    return visible(row.state, 9), role
+    """The same to be shown, and the role."""
+    state = state_of(row)
+    return visible(state, 9), "bad" if state in _BAD else "warn" if state in _WARN else ""
 
 
 def name_of(row: WorkerRow) -> str:

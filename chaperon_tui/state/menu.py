@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from chaperon_engine import (
     Entry,
     LoadProfile,
@@ -14,8 +16,10 @@ from chaperon_engine import (
     visible,
 )
 from chaperon_tui.raster.cells import Row
-from chaperon_tui.state.table import Cell, Column, Table
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import Cell, Column, Table, short_path
+
+TARGET_URL = "http://127.0.0.1:7070"
+"""Where the bundled target listens when nobody says otherwise; the bundled scenarios aim there."""
 
 COLUMNS = (
     Column("name", "Load test", 0, "left"),
@@ -38,8 +42,10 @@ def search(entries: Sequence[Entry], text: str) -> list[Entry]:
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
-def menu_table(entries: Sequence[Entry], searched: str = "") -> Table:
-    """The list of the menu."""
+def menu_table(entries: Sequence[Entry] | None, searched: str = "") -> Table:
+    """The list of the menu; None: they are still looked for."""
+    if entries is None:
+        return Table.of(COLUMNS, [], empty="Looking for load tests …")
     rows: list[tuple[Cell, ...]] = []
     for entry in entries:
         sign = "!" if entry.problem else "◆" if entry.is_load_test else "◇"
@@ -68,6 +74,17 @@ def entry_rows(entry: Entry) -> list[Row]:
         rows.extend(((visible(line), ""),) for line in entry.doc.strip().split("\n")[:12])
         rows.append(())
     return rows
+
+
+def led_to(plan: Plan, target: str) -> Plan:
+    """The plan in a demo: services at the bundled target's usual address are led to `target`."""
+    services = [
+        msgspec.structs.replace(service, base_url=target)
+        if target and service.base_url.rstrip("/") == TARGET_URL
+        else service
+        for service in plan.services
+    ]
+    return msgspec.structs.replace(plan, services=services)
 
 
 def plan_rows(plan: Plan) -> list[Row]:

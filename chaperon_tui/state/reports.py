@@ -27,13 +27,12 @@ from chaperon_tui.state.figures import (
     show_value,
     unit_words,
 )
-from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.table import Cell, Column, Table, short_path
 from chaperon_tui.state.tables import (
     ERRORS,
     MAIN_KINDS,
     VALUE_KINDS,
     series_label,
-    short_path,
     told_apart,
     value_words,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from chaperon_tui.raster.cells import Row, clip_middle, pad, text_width
 
@@ -28,12 +29,36 @@ class Column:
     """What has no room is cut from the middle, not the end."""
 
 
+Cells = tuple[Cell, ...]
+"""One row of a table."""
+
+
+class MadeRows(Sequence[Cells]):
+    """Rows that are made when they are looked at: of thousands a screen shows some dozens."""
+
+    def __init__(self, count: int, make: Callable[[int], Cells]):
+        self._places = range(count)
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Cells: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Cells]: ...
+    def __getitem__(self, place: int | slice) -> Cells | Sequence[Cells]:
+        if isinstance(place, slice):
+            return [self._make(each) for each in self._places[place]]
+        return self._make(self._places[place])
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns and rows; `rows` holds a part of `total` beginning at `offset`."""
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...] = ()
+    rows: Sequence[Cells] = ()
     offset: int = 0
     total: int = 0
     sort: str = ""
@@ -42,11 +67,9 @@ class Table:
     """Said when there are no rows."""
 
     @classmethod
-    def of(
-        cls, columns: Sequence[Column], rows: Sequence[tuple[Cell, ...]], *, empty: str
-    ) -> Table:
+    def of(cls, columns: Sequence[Column], rows: Sequence[Cells], *, empty: str) -> Table:
         """A table that holds all its rows."""
-        return cls(tuple(columns), tuple(rows), total=len(rows), empty=empty)
+        return cls(tuple(columns), rows, total=len(rows), empty=empty)
 
 
 def widths(columns: Sequence[Column], total: int) -> list[int]:
@@ -122,3 +145,8 @@ def fit(row: Row, width: int) -> Row:
     if room > 0:
         kept.append((" " * room, ""))
     return tuple(kept)
+
+
+def short_path(path: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(path.rsplit("/", 2)[-2:])

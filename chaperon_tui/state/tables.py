@@ -11,6 +11,7 @@ from chaperon_engine import (
     SeriesRow,
     Snapshot,
     View,
+    WorkerRow,
     distinctions,
     kind_word,
     show_bytes,
@@ -27,7 +28,7 @@ from chaperon_tui.state.figures import (
     show_value,
     unit_words,
 )
-from chaperon_tui.state.table import Cell, Column, Table
+from chaperon_tui.state.table import Cell, Cells, Column, MadeRows, Table, short_path
 
 SERIES = (
     Column("label", "Series", 0, "left", sort="label", cut_middle=True),
@@ -53,7 +54,7 @@ VALUE_KINDS = ("counter", "gauge", "rate")
 SORTS = tuple(column.sort for column in SERIES if column.sort)
 
 WORKERS = (
-    Column("worker", "#", 3),
+    Column("worker", "#", 4),
     Column("state", "State", 8, "left"),
     Column("cpu", "CPU", 5),
     Column("lag", "Lag p99", 8),
@@ -152,26 +153,31 @@ def series_table(snapshot: Snapshot, rows: Sequence[SeriesRow], view: View) -> T
 
 
 def workers_table(snapshot: Snapshot) -> Table:
-    """Every worker now."""
-    rows: list[tuple[Cell, ...]] = []
-    for worker in snapshot.workers:
-        is_bad = worker.state in ("lost", "hung")
-        role = "bad" if is_bad else ""
-        rows.append((
-            (str(worker.worker), "dim"),
-            (visible(worker.state, 12), role),
-            (f"{worker.cpu * 100:.0f} %", "warn" if worker.cpu > 0.85 else ""),
-            (show_us(worker.lag_p99_us), "warn" if worker.lag_p99_us > 10_000 else ""),
-            (show_count(worker.requests_per_s + worker.messages_per_s), ""),
-            (show_bytes(worker.rss_bytes), ""),
-            ("–" if worker.core is None else str(worker.core), "dim"),
-            (str(worker.pid), "dim"),
-            (show_count(worker.active_sessions), ""),
-            (f"{worker.steal * 100:.0f} %", "warn" if worker.steal > 0.05 else "dim"),
-            (f"{SIGNS.get(worker.verdict, '●')} {visible(worker.verdict, 12)}", worker.verdict),
-            (visible(worker.note), role),
-        ))  # fmt: skip
-    return Table.of(WORKERS, rows, empty="No worker has reported yet.")
+    """Workers now: the page of them that was asked for."""
+    rows = snapshot.workers
+    return Table(
+        WORKERS, MadeRows(len(rows), lambda place: _worker_cells(rows[place])),
+        offset=snapshot.worker_offset, total=snapshot.members.count,
+        empty="No worker has reported yet.",
+    )  # fmt: skip
+
+
+def _worker_cells(worker: WorkerRow) -> Cells:
+    role = "bad" if worker.state in ("lost", "hung") else ""
+    return (
+        (str(worker.worker), "dim"),
+        (visible(worker.state, 12), role),
+        (f"{worker.cpu * 100:.0f} %", "warn" if worker.cpu > 0.85 else ""),
+        (show_us(worker.lag_p99_us), "warn" if worker.lag_p99_us > 10_000 else ""),
+        (show_count(worker.requests_per_s + worker.messages_per_s), ""),
+        (show_bytes(worker.rss_bytes), ""),
+        ("–" if worker.core is None else str(worker.core), "dim"),
+        (str(worker.pid), "dim"),
+        (show_count(worker.active_sessions), ""),
+        (f"{worker.steal * 100:.0f} %", "warn" if worker.steal > 0.05 else "dim"),
+        (f"{SIGNS.get(worker.verdict, '●')} {visible(worker.verdict, 12)}", worker.verdict),
+        (visible(worker.note), role),
+    )
 
 
 def errors_table(snapshot: Snapshot) -> Table:
@@ -222,8 +228,3 @@ def log_time(at_s: float) -> str:
 def log_table(lines: Sequence[LogLine]) -> Table:
     """The kept log lines."""
     return Table.of(LOG, log_rows(lines), empty="The log is empty.")
-
-
-def short_path(path: str) -> str:
-    """The last two parts of a path."""
-    return "/".join(path.rsplit("/", 2)[-2:])

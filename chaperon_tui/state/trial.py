@@ -22,8 +22,7 @@ from chaperon_engine import (
 )
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.errors import error_words
-from chaperon_tui.state.table import Cell, Column, Table
-from chaperon_tui.state.tables import short_path
+from chaperon_tui.state.table import Cell, Column, Table, short_path
 
 if TYPE_CHECKING:
     from chaperon_engine import TrialEvent

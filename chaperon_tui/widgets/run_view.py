@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.message import Message
 
-from chaperon_engine import SeriesRow, Snapshot, View, show_count
+from chaperon_engine import SeriesRow, Snapshot, View, WorkerRow, show_count
 from chaperon_tui.state import charts
 from chaperon_tui.state.elsewhere import role_words
 from chaperon_tui.state.figures import EMPTY_TILES, Progress, Tile, health_line, progress, tiles
@@ -38,7 +38,8 @@ from chaperon_tui.widgets.table_view import TableView
 FRAME_S = 0.06
 """Longer than the toolkit's own interval between two frames."""
 MAX_ROWS = 200
-"""The most rows that the engine is asked for."""
+"""The most rows of one table that the engine is asked for."""
+ALL_MEMBERS = View().worker_limit
 
 
 class RunView(Container):
@@ -57,6 +58,10 @@ class RunView(Container):
         self.series = SeriesChoice()
         self.is_held = False
         """The display is paused; the store goes on."""
+        self.wants_all_members = False
+        """Another screen shows all members; else the engine is asked for those that are seen."""
+        self._workers: list[WorkerRow] = []
+        """As shown last."""
         self._charts = charts.RunCharts(store)
         self._told: View | None = None
         """The view of the last message."""
@@ -114,16 +119,28 @@ class RunView(Container):
         here = table.cursor - table.table.offset
         return self.series.rows[here] if 0 <= here < len(self.series.rows) else None
 
+    def worker_at_cursor(self) -> WorkerRow | None:
+        """The member below the cursor of its table; None while its row has not come."""
+        table = self.query_one("#workers-table", TableView)
+        here = table.cursor - table.table.offset
+        return self._workers[here] if 0 <= here < len(self._workers) else None
+
     # What is looked at
 
     def look(self) -> None:
         """Ask for the rows that are visible; none while the table is not."""
-        table = self.query_one("#series-table", TableView)
-        limit = min(table.page + 1, MAX_ROWS) if table.is_seen else 0
-        view = self.series.look(table.top, limit, in_warmup=self.store.is_warming_up)
+        top, limit = self._page("#series-table")
+        self.series.look(top, limit, in_warmup=self.store.is_warming_up)
+        top, limit = (0, ALL_MEMBERS) if self.wants_all_members else self._page("#workers-table")
+        view = self.series.change(worker_offset=top, worker_limit=limit)
         if view != self._told:
             self._told = view
             self.post_message(self.Looked(view))
+
+    def _page(self, name: str) -> tuple[int, int]:
+        """The first row of a table that is seen, and how many are."""
+        table = self.query_one(name, TableView)
+        return (table.top, min(table.page + 1, MAX_ROWS)) if table.is_seen else (0, 0)
 
     def look_from_top(self) -> None:
         """Other series are to be seen, from the first."""
@@ -131,8 +148,8 @@ class RunView(Container):
         self.look()
 
     def on_table_view_scrolled(self, event: TableView.Scrolled) -> None:
-        """Other series are to be seen."""
-        if event.view.id == "series-table":
+        """Other rows are to be seen."""
+        if event.view.id in ("series-table", "workers-table"):
             self.look()
 
     def on_table_view_header_chosen(self, event: TableView.HeaderChosen) -> None:
@@ -201,7 +218,7 @@ class RunView(Container):
             for name in ("#latency", "#rate", "#heat"):
                 self.query_one(name, Painted).repaint()
             self._fill("#errors-table", lambda: errors_table(snapshot))
-            self._fill("#workers-table", lambda: workers_table(snapshot))
+            self._fill_workers(snapshot)
             self._fill("#log-table", lambda: log_table(self.store.log))
             self._note_panels(snapshot)
 
@@ -215,6 +232,17 @@ class RunView(Container):
         snapshot = self.store.snapshot
         if snapshot is not None and self.screen.is_current and not self.is_held:
             self._fill("#series-table", lambda: self.series.table(snapshot))
+            if self._is_other_page(snapshot):
+                self._fill_workers(snapshot)
+
+    def _is_other_page(self, snapshot: Snapshot) -> bool:
+        """Else figures of workers are new once a second, as the charts are."""
+        shown = self.query_one("#workers-table", TableView).table
+        return (shown.offset, len(shown.rows)) != (snapshot.worker_offset, len(snapshot.workers))
+
+    def _fill_workers(self, snapshot: Snapshot) -> None:
+        self._workers = snapshot.workers
+        self._fill("#workers-table", lambda: workers_table(snapshot))
 
     def _fill(self, name: str, make: Callable[[], Table]) -> None:
         """Make the rows of a table only while it is seen."""
@@ -228,7 +256,7 @@ class RunView(Container):
         notes = {
             "series": filter_words(self.store.plan.metrics) + self.series.note(snapshot),
             "errors": f"{show_count(errors)}" if errors else "none",
-            "workers": f"{len(snapshot.workers)} · w shows all",
+            "workers": f"{snapshot.members.count:,} · w shows all",
             "log": show_count(self.store.log_count),
         }
         for name, note in notes.items():

@@ -13,7 +13,7 @@ import pytest
 
 from chaperon_engine.cli.running import GivenUp, Interrupts, follow
 from chaperon_engine.cli.terminal import Terminal
-from chaperon_engine.client import RunClient
+from chaperon_engine.client.connection import RunClient
 from chaperon_engine.errors import EngineError
 from chaperon_engine.metrics.snapshot import Snapshot, View
 

@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chaperon_engine.client import attach, launch, load_report
+from chaperon_engine.client.archive import attach, load_report
+from chaperon_engine.client.launching import launch
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.record import read_record
 from chaperon_engine.serve import keeper

@@ -13,7 +13,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from chaperon_engine.client import describe, load_report
+from chaperon_engine.client.archive import load_report
+from chaperon_engine.client.describing import describe
 from chaperon_engine.client.launching import _prepare
 from chaperon_engine.client.queue import QueueEntry
 from chaperon_engine.definition.plan import LaunchRequest

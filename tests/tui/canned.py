@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from chaperon_engine import (
     CheckCount,
@@ -17,6 +18,7 @@ from chaperon_engine import (
     IterationCounts,
     LoadProfile,
     LogLine,
+    MembersView,
     Percentiles,
     Plan,
     PopulationPlan,
@@ -130,6 +132,21 @@ def series(words: Words = PLAIN, count: int = 9) -> list[SeriesRow]:
     return rows
 
 
+def members_of(rows: list[WorkerRow], view: View) -> dict[str, Any]:
+    """What a snapshot says of its members: the page of a view, and all together."""
+    def cores(*states: str) -> int:
+        return sum(row.cores for row in rows if row.state in states)
+
+    members = MembersView(
+        count=len(rows), cores=sum(row.cores for row in rows),
+        cpu=max((row.cpu for row in rows), default=0.0),
+        lag_p99_us=max((row.lag_p99_us for row in rows), default=0),
+        away=cores("away"), lost=cores("lost", "hung"),
+    )  # fmt: skip
+    page = rows[view.worker_offset : view.worker_offset + view.worker_limit]
+    return {"workers": page, "worker_offset": view.worker_offset, "members": members}
+
+
 def snapshot(
     words: Words = PLAIN,
     *,
@@ -167,14 +184,14 @@ def snapshot(
         health=HealthView(verdict=verdict, reason=reason, worst=verdict,
                           degraded_share=0.0 if verdict == "good" else 0.12,
                           first_degraded_s=None if verdict == "good" else 4.0),
-        workers=[
+        **members_of([
             WorkerRow(worker=0, pid=4711, state="running", core=0, requests_per_s=12_400.0,
                       active_sessions=25, cpu=0.62, lag_p99_us=310, rss_bytes=48_000_000),
             WorkerRow(worker=1, pid=4712, state="running", core=1, requests_per_s=11_900.0,
                       active_sessions=25, cpu=0.93 if verdict != "good" else 0.6,
                       lag_p99_us=14_000 if verdict != "good" else 290, rss_bytes=47_100_000,
                       verdict=verdict),
-        ],
+        ], view),
         series=all_rows[view.offset : view.offset + view.limit], series_total=len(all_rows),
         errors=[ErrorRow("GET /flaky", words.name, "reset", "target", 311),
                 ErrorRow(words.url, words.name, "http_503", "target", 112),

@@ -106,7 +106,7 @@ def snapshot(
         health=HealthView(verdict="saturated", worst="saturated", degraded_share=0.97,
                           saturated_share=0.5, first_degraded_s=1.0, first_saturated_s=12345.0,
                           reason="worker 5: loop lag 123 ms, CPU 99.9 %; worker 9: killed"),
-        workers=workers(workers_count),
+        **canned.members_of(workers(workers_count), view),
         series=everything[view.offset : view.offset + view.limit], series_total=len(everything),
         errors=[ErrorRow(f"GET /api/v2/customers/{n}/orders?state=open&page=1",
                          f"population-with-a-long-name-{n}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chaperon_engine import Gathering, Snapshot, WorkerRow
+from chaperon_engine import Gathering, Snapshot, View, WorkerRow
 from tests.tui import canned
 from tests.tui.canned import PLAIN, WHOLE, Words
 
@@ -54,10 +54,27 @@ def members(words: Words = PLAIN) -> list[WorkerRow]:
     ]  # fmt: skip
 
 
+def many(count: int) -> list[WorkerRow]:
+    """Agents of which one is away and one lags."""
+    plain = members()[2]
+    rows = [
+        msgspec.structs.replace(
+            plain, worker=n, agent=f"load-{n}", host=f"load-{n}.example.com", lag_p99_us=200 + n % 7,
+            address=f"192.0.2.{n % 250}:40312", shares=[2 * n, 2 * n + 1],
+            requests_per_s=9_000.0 + n,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    rows[count * 2 // 3] = msgspec.structs.replace(rows[count * 2 // 3], state="away")
+    rows[count // 2] = msgspec.structs.replace(rows[count // 2], lag_p99_us=48_000)
+    return rows
+
+
 def snapshot(words: Words = PLAIN, *, role: str = "owner", **fields: object) -> Snapshot:
     """The canned run with these members."""
-    plain = canned.snapshot(words, view=fields.pop("view", WHOLE))  # type: ignore[arg-type]
+    view: View = fields.pop("view", WHOLE)  # type: ignore[assignment]
+    rows = fields.pop("rows", None) or members(words)
     return msgspec.structs.replace(
-        plain, workers=members(words), role=role, join=JOIN, attach=WATCH,
-        token_file=TOKEN_FILE if role == "owner" else "", **fields,
+        canned.snapshot(words, view=view), **canned.members_of(rows, view), role=role,
+        join=JOIN, attach=WATCH, token_file=TOKEN_FILE if role == "owner" else "", **fields,
     )  # fmt: skip

@@ -141,15 +141,20 @@ class Driver:
             self.engine.runs.append(self.run)
         self.run.role, self.run.where = role, where
         await self.open_live()
-        await self.send_members(role=role)
         await self.press("w")
         await self.until_screen("WorkersScreen")
+        await self.send_all_members(role=role)
 
     async def send_members(self, **fields: Any) -> None:
         """A snapshot of a run over several machines."""
         view = self.run.views[-1]
         self.run.send(canned_members.snapshot(self.engine.words, view=view, **fields))
         await self.pilot.pause()
+
+    async def send_all_members(self, **fields: Any) -> None:
+        """The same to the workers' screen, which asks for all of them."""
+        await self.until(lambda: self.run.views[-1].worker_limit > 1000)
+        await self.send_members(**fields)
 
     async def open_gathering(self) -> None:
         """A launch from the form that waits for agents."""

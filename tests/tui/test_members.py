@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from chaperon_engine import MembersView
+from chaperon_tui.state.member_choice import SORTS, MemberChoice, next_trouble, worst_lag
 from chaperon_tui.state.members import (
     COLUMNS,
     count_words,
@@ -100,13 +102,15 @@ def test_messages_count_where_a_run_has_no_requests():
     row = msgspec.structs.replace(
         canned_members.members()[2], requests_per_s=0.0, messages_per_s=420.0
     )
-    snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[row])
+    snapshot = canned_members.snapshot(rows=[row])
     table = members_table(snapshot, member_lines(snapshot))
     assert ("420", "") in table.rows[0]
 
 
 def test_a_run_without_members_says_so():
-    snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[])
+    snapshot = msgspec.structs.replace(
+        canned_members.snapshot(), workers=[], members=MembersView()
+    )
     assert members_table(snapshot, member_lines(snapshot)).empty
     assert count_words(snapshot) == "0 hosts · 0 members"
 
@@ -134,14 +138,18 @@ async def test_the_cursor_stays_on_its_member_when_others_come_and_go(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_live()
         await driver.send_members()
-        await driver.press("5", "end", "enter")
+        await driver.press("5", "end")
+        await driver.send_members()
+        await driver.until(driver.app.screen.view.worker_at_cursor)
+        await driver.press("enter")
         await driver.until_screen("WorkersScreen")
+        await driver.send_all_members()
         await driver.until_text("■ saturated")
         table = driver.app.screen.query_one(TableView)
         assert table.cursor == 7
         members = canned_members.members()
-        fewer = canned_members.snapshot(view=driver.run.views[-1])
-        driver.run.send(msgspec.structs.replace(fewer, workers=[members[0], *members[3:]]))
+        fewer = [members[0], *members[3:]]
+        driver.run.send(canned_members.snapshot(view=driver.run.views[-1], rows=fewer))
         await driver.until(lambda: table.cursor == 4)
         await driver.until_text("no link")
         assert driver.run.on_refused is not None
@@ -159,3 +167,104 @@ async def test_a_report_that_is_due_waits_for_the_workers_screen(tmp_path):
         await driver.press("escape")
         await driver.until_screen("ReportScreen")
         assert driver.run.asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("", 8), ("load-3 AWAY", 1), ("east", 1), ("no link", 1), ("this host", 2),
+        ("192.0.2.4", 1), ("draining", 1), ("nobody", 0),
+    ],
+)  # fmt: skip
+def test_a_filter_looks_into_hosts_names_addresses_and_states(words, found):
+    choice = MemberChoice()
+    choice.contains = words
+    lines = choice.lines(canned_members.snapshot())
+    assert len(lines) == found
+    assert not words or all(line.is_member for line in lines)
+    assert choice.note(lines) == (f"{found} with '{words}' · " if words else "")
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [("lag", 5), ("cpu", 5), ("state", 3), ("behind", 3), ("share", 2), ("name", 0), ("trip", 5)],
+)
+def test_each_column_sorts_the_worst_or_largest_first(sort, first):
+    choice = MemberChoice()
+    choice.sort_by(sort)
+    lines = choice.lines(canned_members.snapshot())
+    assert lines[0].members[0].worker == first
+    table = members_table(canned_members.snapshot(), lines, sort=sort, descending=True)
+    assert any("▼" in text for text, _ in header_row(table, 154))
+    choice.sort_by(sort)
+    assert choice.lines(canned_members.snapshot())[0].members[0].worker != first
+
+
+def test_sorting_goes_through_all_columns_and_back_to_the_hosts():
+    choice = MemberChoice()
+    for sort in SORTS:
+        assert choice.sort == sort
+        assert len([line for line in choice.lines(canned_members.snapshot()) if line.member]) == 6
+        choice.sort_by_next()
+    assert choice.sort == ""
+
+
+def test_the_worst_lag_and_the_next_trouble_are_found_and_searched_from_the_top_again():
+    lines = member_lines(canned_members.snapshot())
+    worst = worst_lag(lines)
+    assert worst is not None
+    assert lines[worst].members[0].worker == 5
+    found, place = [], 0
+    for _ in range(3):
+        place = next_trouble(lines, place) or 0
+        found.append(lines[place].members[0].worker)
+    assert found == [3, 5, 3]
+    assert next_trouble(lines[:4], 0) is None
+    assert worst_lag([]) is next_trouble([], 0) is None
+
+
+async def test_among_a_thousand_members_one_is_found_and_only_what_is_seen_is_put_into_words(
+    tmp_path, monkeypatch
+):
+    from chaperon_tui.state import members
+
+    made = []
+    cells = members._cells
+    monkeypatch.setattr(members, "_cells", lambda *given: made.append(1) or cells(*given))
+    many = canned_members.many(1000)
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
+        await driver.open_live()
+        assert driver.run.views[-1].worker_limit == 0  # the panel is not seen
+        await driver.press("w")
+        await driver.send_all_members(rows=many)
+        await driver.until_text("1,000 members")
+        assert len(made) < 50
+        await driver.press("n")
+        await driver.until_text("load-666  away")
+        await driver.press("m")
+        await driver.until_text("load-500  running")
+        await driver.press("slash", *"load-99 run", "enter")
+        await driver.until_text("11 with 'load-99 run'")
+        await driver.press("o", "O")
+        await driver.until_text("Host, member")
+        assert len(made) < 300
+        await driver.press("escape")
+        await driver.until_text("1,000 hosts")
+        await driver.press("escape")
+        await driver.until_screen("LiveScreen")
+        await driver.until(lambda: driver.run.views[-1].worker_limit == 0)
+
+
+async def test_the_panel_asks_for_the_page_of_workers_that_is_seen(tmp_path):
+    async with driving(tmp_path) as driver:
+        await driver.open_live()
+        await driver.send_members(rows=canned_members.many(300))
+        await driver.until(lambda: 0 < driver.run.views[-1].worker_limit < 30)
+        await driver.press("5", "end")
+        await driver.until(lambda: driver.run.views[-1].worker_offset > 250)
+        await driver.send_members(rows=canned_members.many(300))
+        await driver.until(driver.app.screen.view.worker_at_cursor)
+        await driver.press("enter")
+        await driver.until_screen("WorkersScreen")
+        await driver.send_all_members(rows=canned_members.many(300))
+        await driver.until_text("› load-299.example.com")

@@ -5,27 +5,20 @@ from __future__ import annotations
 import pytest
 
 from chaperon_engine import HEATMAP_EDGES_US, show_us
-from chaperon_tui.raster import (
-    Bar,
-    Line,
-    bar_rows,
-    clip,
-    clip_middle,
+from chaperon_tui.raster.axis import (
+    count_axis,
     durations,
-    heatmap,
-    line_chart,
     linear_axis,
     log_axis,
-    pad,
+    nines,
     percentile_axis,
-    progress_bar,
-    row_text,
-    row_width,
-    text_width,
+    spread,
     time_axis,
 )
-from chaperon_tui.raster.axis import count_axis, nines, spread
-from chaperon_tui.raster.heatmap import level_of
+from chaperon_tui.raster.bars import Bar, bar_rows, progress_bar
+from chaperon_tui.raster.cells import clip, clip_middle, pad, row_text, row_width, text_width
+from chaperon_tui.raster.chart import Line, line_chart
+from chaperon_tui.raster.heatmap import heatmap, level_of
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from chaperon_engine import (
     UserError,
     View,
 )
-from chaperon_tui.raster import row_text, row_width
+from chaperon_tui.raster.cells import row_text, row_width
 from chaperon_tui.state import charts, form
 from chaperon_tui.state.details import detail_of, detail_rows, key_of, outcome_rows
 from chaperon_tui.state.errors import error_words, in_words, origin_of
@@ -52,7 +52,7 @@ from chaperon_tui.state.memory import (
     save_memory,
     without_credentials,
 )
-from chaperon_tui.state.menu import population_words, search
+from chaperon_tui.state.menu import led_to, population_words, search
 from chaperon_tui.state.reports import (
     metrics_table,
     problems_table,
@@ -685,14 +685,14 @@ def test_the_report_begins_with_the_main_series():
 
 
 def test_the_plan_shown_is_that_of_the_form():
-    plan = form.led_to(canned.plan(), "http://127.0.0.1:9")
+    plan = led_to(canned.plan(), "http://127.0.0.1:9")
     assert plan.services[0].base_url == "http://127.0.0.1:9"
     typed = {"url.shop": "http://shop", "sessions.buyers": "7", "duration": "5s", "warmup": "x"}
     shown = form.planned(plan, typed)
     assert shown.services[0].base_url == "http://shop"
     assert population_words(shown.populations[0]) == "7 sessions for 5 s, started over 2 s"
     assert shown.warmup_s == 0.0
-    elsewhere = form.led_to(form.planned(canned.plan(), {"url.shop": "http://a"}), "http://b")
+    elsewhere = led_to(form.planned(canned.plan(), {"url.shop": "http://a"}), "http://b")
     assert elsewhere.services[0].base_url == "http://a"
 
 
