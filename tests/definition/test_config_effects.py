@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from chaperon_engine.target import RunningTarget, start
+from chaperon_engine.target import RunningTarget
 from tests.definition.conftest import Workbench
 from tests.engine.conftest import REPLY
+from tests.session.conftest import target
 from tests.session.harness import Bench, Ran
+
+__all__ = ["target"]
 
 FILE = """
 import asyncio
@@ -35,12 +37,6 @@ class T(LoadTest):
     default_config = {config}
     scenarios = [{scenarios}]
 """
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[RunningTarget]:
-    async with await start() as running:
-        yield running
 
 
 async def ran(bench: Workbench, run: str, config: str, scenarios: str = "Buy") -> Ran:

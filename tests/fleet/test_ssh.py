@@ -97,6 +97,7 @@ async def test_a_host_that_does_not_answer_is_left_in_bounded_time(
     order = Order("127.0.0.1:9", "r", "sha256:0", Path("/nowhere"), None)
     await fleet.place(order, ends.put_nowait)
     async with asyncio.timeout(WAIT_S):
+        # A file has no event to offer.
         while not (said.exists() and said.read_text().endswith("\n")):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await fleet.close(0.0)

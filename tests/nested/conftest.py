@@ -1,15 +1,5 @@
 """A real target for each test."""
 
-from __future__ import annotations
+from tests.session.conftest import target
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from chaperon_engine.target import RunningTarget, start
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[RunningTarget]:
-    async with await start() as running:
-        yield running
+__all__ = ["target"]

@@ -51,6 +51,11 @@ class Remote(LoadTest):
 '''
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The whole suite loads no plugin that only this folder needs."""
+    config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
 class FakeClock:
     """Seconds that pass when the test says so; labels of the real clock."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
 
-from chaperon_engine.target import RunningTarget, start
+from tests.session.conftest import target
+
+__all__ = ["target"]
 
 
 def pytest_asyncio_loop_factories(
@@ -18,9 +20,3 @@ def pytest_asyncio_loop_factories(
     if "test_trial" in item.nodeid:
         return {"asyncio": asyncio.SelectorEventLoop}
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
-
-
-@pytest.fixture
-async def target() -> AsyncIterator[RunningTarget]:
-    async with await start() as running:
-        yield running
