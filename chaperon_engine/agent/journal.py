@@ -21,43 +21,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from chaperon_engine.errors import UserError
-from chaperon_engine.metrics.model import Frame, HealthSample
+from chaperon_engine.metrics.model import Frame
 from chaperon_engine.runs.directory import Lock, agent_folder, home
-from chaperon_engine.runs.journal import Record, RecordReader, framed
+from chaperon_engine.runs.journal import framed
+from chaperon_engine.runs.kept import Acknowledged, AgentRecord, KeptFrame, Opened, read_kept
 from chaperon_engine.text import visible
 
 ROOM_BYTES = 4 * 1024 * 1024
 """A longer file begins anew as soon as nothing in it is needed."""
 SYNC_EVERY_S = 1.0
-
-
-class Opened(Record, frozen=True, kw_only=True):
-    """First record, written when the load begins."""
-
-    run_id: str
-    name: str
-    instance: bytes
-    """As in AgentHello."""
-    member: int
-    epoch: int
-
-
-class KeptFrame(Record, frozen=True, kw_only=True):
-    """A frame as it is sent."""
-
-    frame: Frame
-
-
-class Acknowledged(Record, frozen=True, kw_only=True):
-    """All frames before this number are with the coordinator."""
-
-    next_seq: int
-
-
-AgentRecord = Opened | KeptFrame | Acknowledged
 
 
 @dataclass(frozen=True)
@@ -109,28 +82,13 @@ class AgentJournal:
     def left(self) -> Left | None:
         """What an earlier agent of this name left and did not deliver; None when there is
         nothing that could be delivered."""
-        if not self.path.exists():
+        kept = read_kept(self.path) if self.path.exists() else None
+        if kept is None or kept.opened.run_id != self._run_id:
             return None
-        opened: Opened | None = None
-        frames: dict[int, Frame] = {}
-        acknowledged = 0
-        for record in RecordReader[AgentRecord](self.path, AgentRecord):
-            if isinstance(record, Opened):
-                opened = record
-            elif isinstance(record, KeptFrame):
-                frames[record.frame.seq] = record.frame
-            else:
-                acknowledged = max(acknowledged, record.next_seq)
-        if opened is None or opened.run_id != self._run_id or not frames:
-            return None
-        last = max(frames)
-        undelivered = [frames[seq] for seq in sorted(frames) if seq >= acknowledged]
-        died = not frames[last].last
-        if died:
-            undelivered.append(_closing(frames[last]))
+        undelivered = [frame for frame in kept.frames if frame.seq >= kept.acknowledged]
         if not undelivered:
             return None
-        return Left(opened, undelivered, undelivered[-1].seq + 1, died)
+        return Left(kept.opened, undelivered, undelivered[-1].seq + 1, kept.died)
 
     def begin(self, instance: bytes, member: int, epoch: int) -> None:
         """The load begins; whatever an earlier agent left is gone."""
@@ -215,25 +173,3 @@ class AgentJournal:
                 f"{visible(self.path)} cannot be written ({error.strerror}): what is not yet "
                 "delivered is kept in memory alone"
             )
-
-
-def _closing(last: Frame) -> Frame:
-    """The end of a stream whose agent was killed: sessions that were under way were cut off, and
-    what it measured after its last frame is lost with its shared memory."""
-    sessions = msgspec.structs.replace(last.sessions)
-    sessions.interrupted += max(0, sessions.active)
-    iterations = msgspec.structs.replace(last.iterations)
-    iterations.interrupted += max(0, iterations.running)
-    return Frame(
-        worker=last.worker,
-        epoch=last.epoch,
-        seq=last.seq + 1,
-        start_ns=last.end_ns,
-        end_ns=last.end_ns,
-        totals=last.totals,
-        sessions=sessions,
-        iterations=iterations,
-        health=HealthSample(),
-        folded_keys=last.folded_keys,
-        last=True,
-    )

@@ -224,7 +224,7 @@ class _Agent:
                 "; the run does not take them"
                 if is_refused
                 else f": while that run goes on, join it again as {self._joining.name} to deliver "
-                "them"
+                "them; if its engine was killed, `chaperon recover RUN --agent-journal` takes them"
             )
             self._say(
                 "warning",

@@ -9,6 +9,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from chaperon_engine import units
@@ -133,8 +134,20 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
     _options_of_worker(found["worker"])
     _options_of_report(found["report"])
     _options_of_runs(found["runs"])
-    found["recover"].add_argument("run", metavar="RUN", help="id of the run, or how it begins")
+    _options_of_recover(found["recover"])
     return parser, found
+
+
+def _options_of_recover(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN", help="id of the run, or how it begins")
+    command.add_argument(
+        "--agent-journal",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="add what an agent had kept on its host: a copy of its journal",
+    )
 
 
 def _command(commands: Any, name: str, text: Command) -> _Parser:

@@ -47,7 +47,7 @@ def report(arguments: Namespace) -> int:
 
 def recover(arguments: Namespace) -> int:
     """Make the report of a killed run and print it."""
-    _print_report(recover_run(arguments.run), {})
+    _print_report(recover_run(arguments.run, arguments.agent_journal), {})
     return EXIT_OK
 
 

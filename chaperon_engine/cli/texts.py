@@ -113,7 +113,10 @@ COMMANDS = {
     ),
     "recover": Command(
         "make the report of a run whose engine was killed",
-        examples=("chaperon recover 20261121-2057",),
+        examples=(
+            "chaperon recover 20261121-2057",
+            "chaperon recover 20261121-2057 --agent-journal load1.journal",
+        ),
     ),
     "version": Command("print the version"),
 }

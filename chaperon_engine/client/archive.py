@@ -101,15 +101,16 @@ def _newest_running() -> RunDirectory:
     raise UserError("no run is running: `chaperon runs` lists the former ones")
 
 
-def recover(run: str) -> Report:
+def recover(run: str, agent_journals: Sequence[Path] = ()) -> Report:
     """Make and keep the report of a run whose engine was killed, from its journal.
 
+    `agent_journals` are copies of what agents kept on their hosts, because the engine was gone.
     `report.run.reasons` says what it lacks. Raises UserError.
     """
     # Whoever only lists runs should not wait for the whole of metrics to be loaded.
     from chaperon_engine.runs import recovery
 
-    return recovery.recover(run)
+    return recovery.recover(run, agent_journals)
 
 
 def load_window(run: str, start_s: int, end_s: int) -> WindowSummary | None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
 
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.aggregate import RunAggregate
@@ -21,6 +26,7 @@ from chaperon_engine.runs.journal import (
     Steered,
     WorkerLost,
 )
+from chaperon_engine.runs.kept import KeptPart, KnownRun, kept_by_agents
 from chaperon_engine.runs.listing import load_report, save_report
 from chaperon_engine.runs.record import RunRecord, WorkerRecord, read_record, write_record
 from chaperon_engine.runs.report import Report
@@ -35,33 +41,33 @@ SETTLE_S = 1.0
 """An engine that was killed this moment may hold its lock for an instant."""
 
 
-def recover(run: str) -> Report:
+def recover(run: str, agent_journals: Sequence[Path] = ()) -> Report:
     """Make and keep the report of a killed run; a report that is there already is answered as it
-    is. Raises UserError: the run is running, or nothing was recorded."""
+    is, unless there are journals of agents to add. Raises UserError: the run is running, nothing
+    was recorded, or a journal does not belong to it."""
     directory = RunDirectory.find(run)
     limit = time.monotonic() + SETTLE_S
     while (state := directory.state()) == "running" and time.monotonic() < limit:
         time.sleep(0.02)
     if state == "running":
         raise UserError(f"{directory.id} is still running: there is nothing to recover")
-    if state == "finished":
+    if state == "finished" and not agent_journals:
         try:
             return load_report(directory.id)
         except UserError:
             if not directory.journal.is_file():
                 raise
     record = read_record(directory)
-    replay = _Replay(record)
-    reader = JournalReader(directory.journal)
     if not directory.journal.exists():
         raise UserError(
             f"{directory.id} ended before its load began: there is nothing to recover, "
             f"`chaperon runs rm {directory.id}` removes it"
         )
-    for entry in reader:
-        if not replay.take(entry):
-            break
-    report = replay.report(directory.id, reader.torn_bytes)
+    replay = _replayed(directory, record)
+    if agent_journals:
+        kept = kept_by_agents(agent_journals, replay.known(directory.id))
+        replay = _replayed(directory, record, kept)
+    report = replay.report(directory.id)
     try:
         save_report(directory, report)
         record.status = report.run.status
@@ -72,23 +78,77 @@ def recover(run: str) -> Report:
     return report
 
 
+def _replayed(directory: RunDirectory, record: RunRecord, kept: Sequence[KeptPart] = ()) -> _Replay:
+    replay = _Replay(record, deque(sorted(kept, key=lambda part: part.frame.end_ns)))
+    reader = JournalReader(directory.journal)
+    for entry in reader:
+        if isinstance(entry, FrameRecord):
+            replay.add_kept(entry.frame.end_ns)
+        if not replay.take(entry):
+            break
+    replay.torn_bytes = reader.torn_bytes
+    replay.add_kept()
+    return replay
+
+
 @dataclass
 class _Replay:
     """The journal's records, applied one after the other."""
 
     record: RunRecord
+    kept: deque[KeptPart]
+    """What agents had kept and is not yet applied, by time."""
     aggregate: RunAggregate | None = None
     start_ns: int = 0
     end_ns: int = 0
+    journal_end_ns: int = 0
+    """Without what agents had kept."""
     last: dict[int, Frame] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)
     missing: dict[int, int] = field(default_factory=dict)
     """Latencies that died with each lost worker."""
+    added: dict[int, KeptPart] = field(default_factory=dict)
+    """The last that was added of what each agent had kept."""
     steered: list[Steered] = field(default_factory=list)
     stated: list[str] = field(default_factory=list)
     """What the engine had said of its agents."""
     ended: Ended | None = None
     problem: str = ""
+    torn_bytes: int = 0
+
+    def known(self, run_id: str) -> KnownRun:
+        """What the journal says of the run's agents."""
+        if self.ended is not None:
+            raise UserError(
+                f"{run_id} ended by itself, with all that its agents delivered: journals of agents "
+                "are added to what a killed engine left"
+            )
+        agents = {
+            member.worker: member.agent
+            for member in self.record.workers
+            if member.agent and member.worker not in self.lost
+        }
+        return KnownRun(run_id, agents, self.last)
+
+    def add_kept(self, until_ns: int | None = None) -> None:
+        """Apply what agents had kept of the time up to here, as far as the journal has come to
+        what goes before it."""
+        later: list[KeptPart] = []
+        while self.kept and (until_ns is None or self.kept[0].frame.end_ns <= until_ns):
+            part = self.kept.popleft()
+            last = self.last.get(part.member)
+            if part.follows_ns is not None and (last is None or last.end_ns < part.follows_ns):
+                later.append(part)
+            elif self.aggregate is not None:
+                seq = 0 if last is None else last.seq + 1
+                frame = msgspec.structs.replace(part.frame, seq=seq)
+                if not self._apply(self.aggregate, frame):
+                    raise UserError(
+                        f"{visible(part.path)} does not go on where the run's journal ends: "
+                        f"{self.problem}"
+                    )
+                self.added[part.member] = part
+        self.kept.extendleft(reversed(later))
 
     def take(self, entry: AnyRecord) -> bool:
         """Apply one record; False when nothing behind it can be believed."""
@@ -97,6 +157,7 @@ class _Replay:
         if self.aggregate is None:
             return False
         if isinstance(entry, FrameRecord):
+            self.journal_end_ns = max(self.journal_end_ns, entry.frame.end_ns)
             return self._apply(self.aggregate, entry.frame)
         if isinstance(entry, WorkerLost):
             if entry.worker in self.lost or entry.worker not in self._names():
@@ -131,7 +192,7 @@ class _Replay:
         self.aggregate.begin(header.start_ns)
         if plan.planned_s is not None:
             self.aggregate.end_load(plan.planned_s)
-        self.start_ns = self.end_ns = header.start_ns
+        self.start_ns = self.end_ns = self.journal_end_ns = header.start_ns
         self.record.started_at = header.started_at
         known = {worker.worker: worker for worker in self.record.workers}
         self.record.workers = [
@@ -153,7 +214,7 @@ class _Replay:
         aggregate.advance(frame.end_ns)
         return True
 
-    def report(self, run_id: str, torn_bytes: int) -> Report:
+    def report(self, run_id: str) -> Report:
         if self.aggregate is None:
             raise UserError(f"the journal of {run_id} holds nothing that can be recovered")
         duration_s = (self.end_ns - self.start_ns) / 1e9
@@ -164,7 +225,7 @@ class _Replay:
             duration_s=duration_s,
             partial=ended.partial if ended else True,
             recovered=True,
-            reasons=[*(ended.reasons if ended else []), *self._reasons(torn_bytes)],
+            reasons=[*(ended.reasons if ended else []), *self._reasons()],
             lost=self.lost,
         )
         return build_report(self.record, self.aggregate, ending)
@@ -178,7 +239,7 @@ class _Replay:
             for worker in self.record.workers
         }
 
-    def _reasons(self, torn_bytes: int) -> list[str]:
+    def _reasons(self) -> list[str]:
         if self.ended is not None:
             return ["recovered from the journal, which is complete"]
         reasons = [
@@ -205,8 +266,8 @@ class _Replay:
                 reasons.append(missing_of_lost(worker, missing, has_sockets=has_sockets))
         reasons.append(
             "the engine was killed: recovered from the journal, which ends "
-            f"{show_duration((self.end_ns - self.start_ns) / 1e9)} after the start; what came "
-            "later is missing"
+            f"{show_duration((self.journal_end_ns - self.start_ns) / 1e9)} after the start; what "
+            "came later is missing"
         )
         reasons += self._what_agents_kept()
         open_ends = [
@@ -224,14 +285,21 @@ class _Replay:
             if in_flight:
                 what = f"the fate of {in_flight} requests in flight then, and {what},"
             reasons.append(f"{what} is unknown")
-        if torn_bytes:
-            reasons.append(f"the last {torn_bytes} bytes of the journal are unreadable")
+        if self.torn_bytes:
+            reasons.append(f"the last {self.torn_bytes} bytes of the journal are unreadable")
         if self.problem:
             reasons.append(self.problem)
         return reasons
 
     def _what_agents_kept(self) -> list[str]:
-        kept = []
+        names = self._names()
+        kept = [
+            f"{names[member]}: what it had kept on its host was added, from "
+            f"{(part.from_ns - self.start_ns) / 1e9:.1f} s to "
+            f"{(part.frame.end_ns - self.start_ns) / 1e9:.1f} s of the run"
+            + ("; it was killed, and lost what it had not yet written" if part.died else "")
+            for member, part in sorted(self.added.items())
+        ]
         for member in self.record.workers:
             last = self.last.get(member.worker)
             if not member.agent or (last is not None and last.last):

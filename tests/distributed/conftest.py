@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaperon_engine.agent.journal import AgentRecord, KeptFrame
 from chaperon_engine.client.connection import RunClient
 from chaperon_engine.client.describing import child_environment, describe
 from chaperon_engine.client.launching import _prepare
@@ -24,6 +23,7 @@ from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.protocol.messages import Gathering
 from chaperon_engine.runs.directory import RunDirectory
 from chaperon_engine.runs.journal import RecordReader
+from chaperon_engine.runs.kept import AgentRecord, KeptFrame
 from tests.engine.conftest import CountingServer, home, scenario, server
 
 __all__ = ["home", "scenario", "server"]

@@ -17,6 +17,7 @@ from chaperon_engine.client.describing import child_environment
 from chaperon_engine.errors import UserError
 from chaperon_engine.metrics.snapshot import Snapshot
 from chaperon_engine.protocol.wire import WIRE_VERSION
+from chaperon_engine.runs.directory import agent_folder, home
 from chaperon_engine.runs.report import Report
 from chaperon_engine.version import __version__
 from tests.distributed.conftest import Agent, Launched, Proxy, Start, grows, rests
@@ -273,7 +274,7 @@ async def test_a_long_partition_stops_the_load_by_lease_and_loses_nothing(
 async def test_agents_of_a_killed_coordinator_stop_and_its_journal_makes_the_report(
     server: CountingServer, scenario: Write, start: Start
 ) -> None:
-    launched = await start(scenario(duration="30s"))
+    launched = await start(scenario(duration="30s"), workers=0)
     first, second = await two_agents(launched)
     await grows(server, 600)
     client = await launched.begins()
@@ -290,8 +291,13 @@ async def test_agents_of_a_killed_coordinator_stop_and_its_journal_makes_the_rep
     assert report.run.recovered
     assert report.run.partial
     assert 0 < report.totals.requests <= server.requests
-    assert [worker.agent for worker in report.run.workers] == ["", "a", "b"]
-    assert sum("lies as far as it was kept on its host" in reason for reason in report.run.reasons) == 2
+    assert [worker.agent for worker in report.run.workers] == ["a", "b"]
+    assert sum("as far as it was kept on its host" in reason for reason in report.run.reasons) == 2
+    kept = [home() / agent_folder(launched.directory.id, name) / "journal" for name in "ab"]
+    report = recover(launched.directory.id, kept)
+    check_sums(report)
+    assert report.totals.requests == report.totals.ok == server.requests
+    assert sum("on its host was added" in reason for reason in report.run.reasons) == 2
 
 
 async def test_an_agent_too_late_one_of_another_version_and_one_of_a_name_that_is_taken_are_told_so(

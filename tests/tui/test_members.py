@@ -108,9 +108,7 @@ def test_messages_count_where_a_run_has_no_requests():
 
 
 def test_a_run_without_members_says_so():
-    snapshot = msgspec.structs.replace(
-        canned_members.snapshot(), workers=[], members=MembersView()
-    )
+    snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[], members=MembersView())
     assert members_table(snapshot, member_lines(snapshot)).empty
     assert count_words(snapshot) == "0 hosts · 0 members"
 
