@@ -291,7 +291,7 @@ async def test_agents_of_a_killed_coordinator_stop_and_its_journal_makes_the_rep
     assert report.run.partial
     assert 0 < report.totals.requests <= server.requests
     assert [worker.agent for worker in report.run.workers] == ["", "a", "b"]
-    assert sum("as far as it was kept on its host" in reason for reason in report.run.reasons) == 2
+    assert sum("lies as far as it was kept on its host" in reason for reason in report.run.reasons) == 2
 
 
 async def test_an_agent_too_late_one_of_another_version_and_one_of_a_name_that_is_taken_are_told_so(
