@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from chaperon_engine.cli.attaching import command_lines
 from chaperon_engine.cli.listing import show_entries
 from chaperon_engine.cli.live import live_line
 from chaperon_engine.cli.reports import show_runs
-from chaperon_engine.cli.running import shown_logs
+from chaperon_engine.cli.running import _tell_how_to_watch, shown_logs
 from chaperon_engine.cli.terminal import Terminal
 from chaperon_engine.definition.plan import Entry
 from chaperon_engine.export.layout import cell_width, cut, pad, wrap
@@ -267,3 +269,18 @@ def test_a_command_to_copy_fits_a_terminal_and_is_one_line_for_programs() -> Non
     assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
     assert command_lines(command, None) == [f"  {command}"]
     assert command_lines(command, 500) == [f"  {command}"]
+
+
+@pytest.mark.parametrize(("attach", "join", "is_told"), [("a", "", True), ("a", "j", False)])
+def test_the_line_for_viewers_stands_alone_when_no_agents_were_waited_for(
+    attach: str, join: str, is_told: bool
+) -> None:
+    stream = io.StringIO()
+    first = snapshot(attach=attach, join=join)
+    client: Any = SimpleNamespace(directory=Path("/runs/r"))
+    _tell_how_to_watch(first, client, Terminal(stream))
+    assert stream.getvalue() == is_told * (
+        "Others watch from their machines with observer.token, and steer with operator.token:\n"
+        "  a\n"
+        "The token files are here: /runs/r\n"
+    )
