@@ -103,7 +103,8 @@ class Listener:
                 cause = error.strerror if isinstance(error, OSError) else "that is no host name"
                 raise UserError(
                     f"cannot listen on {visible(host)}:{port}: {cause}; --listen takes an address "
-                    "of this machine and a free port"
+                    "of this machine and a free port (a run that has just ended may keep its own "
+                    "for 20 s)"
                 ) from None
         loop = asyncio.get_running_loop()
         for listening in self._sockets:

@@ -21,7 +21,7 @@ from chaperon_engine.coordinator.certificate import (
 from chaperon_engine.coordinator.inviting import Attachment, Invitation, Invitations
 from chaperon_engine.coordinator.listener import Listener
 from chaperon_engine.coordinator.run import Coordinator
-from chaperon_engine.coordinator.server import FAREWELL_S, LINGER_S
+from chaperon_engine.coordinator.server import FAREWELL_S
 from chaperon_engine.definition.plan import LaunchRequest
 from chaperon_engine.engine.address import WILDCARDS, address_of
 from chaperon_engine.protocol.token import SECRET_BYTES, RunSecret
@@ -61,8 +61,9 @@ async def listen_for_others(
         say=say,
         takes_agents=code is not None,
     )
-    # A run that has just ended here may still wait for viewers who lost their connection.
-    port = await listener.listen(host, port, wait_s=FAREWELL_S + LINGER_S)
+    # A run that has just ended here keeps its port for its farewell; who waits for a port that
+    # another program has should not wait for longer than that.
+    port = await listener.listen(host, port, wait_s=FAREWELL_S + 1.0)
     reachable = socket.gethostname() if host in WILDCARDS else host
 
     def invitation(shown: Callable[[Path], str], token_file: str) -> Invitation:
