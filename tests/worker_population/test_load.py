@@ -92,13 +92,13 @@ async def test_after_the_duration_no_iteration_starts_and_the_running_one_ends()
     class Slow(Scenario):
         async def run(self, session: Session) -> None:
             began.append(now_ns())
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.25)
 
     start = now_ns()
-    ran = await run(population(Slow, sessions=2, duration_s=0.1))
+    ran = await run(population(Slow, sessions=2, duration_s=0.4))
     assert (ran.sessions.finished, ran.iterations.interrupted) == (2, 0)
     assert ran.iterations.completed == len(began) == 4
-    assert max(began) - start < 0.15e9
+    assert max(began) - start < 0.45e9
 
 
 @pytest.mark.parametrize("near_end_s", [0.05, 60.0])
@@ -219,7 +219,7 @@ async def test_ramped_sessions_start_at_their_times_and_never_early() -> None:
     await bench.runner.run(start_ns)
     for index, at in started.items():
         late_s = (at - start_ns) / 1e9 - 0.02 * index
-        assert 0 <= late_s < 0.1
+        assert 0 <= late_s < 0.5
 
 
 @pytest.mark.parametrize(("sessions", "total", "workers"), [(3, 100, 2), (1, 7, 3), (5, 3, 2)])
