@@ -27,7 +27,7 @@ if sys.dont_write_bytecode:
         # What cannot be written is compiled by each process, as before.
         compileall.compile_dir(ROOT / package, quiet=2)
 
-gc.set_threshold(50_000, 20, 20)
+gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.hookimpl(wrapper=True)

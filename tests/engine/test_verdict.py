@@ -25,7 +25,7 @@ async def test_a_saturated_worker_is_told_to_viewers_in_the_summary_and_in_the_e
         more="import time",
         run='await session.get("/")\n        time.sleep(0.06)  # the loop stands still',
     )
-    client = await launch(request(scenario(busy)))
+    client = await launch(request(scenario(busy, duration="2500ms")))
     async with client:
         snapshot = await last_snapshot(client)
     assert snapshot.health.worst == "saturated"

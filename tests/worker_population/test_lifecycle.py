@@ -13,7 +13,7 @@ from chaperon_engine.clock import now_ns
 from chaperon_engine.definition.resolved import SessionSettings
 from chaperon_engine.definition.sequence import sequence
 from chaperon_engine.target import RunningTarget
-from chaperon_engine.worker import iteration
+from chaperon_engine.worker import iteration, tasks
 from tests.session.harness import Bench, load_test, population, run
 
 
@@ -249,7 +249,7 @@ async def test_a_swallowed_cancellation_is_repeated_until_the_session_ends() -> 
         await asyncio.sleep(60)
 
     scenario = steps(run=stubborn)
-    ran = await run(population(scenario, duration_s=0.05, graceful_stop_s=0.05))
+    ran = await run(population(scenario, duration_s=0.2, graceful_stop_s=0.05))
     assert len(swallowed) == 3
     assert (ran.sessions.interrupted, ran.iterations.interrupted) == (1, 1)
     assert scenario.notes[-1] == "teardown"
@@ -259,19 +259,24 @@ async def test_code_that_swallows_every_cancellation_is_given_up_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(iteration, "CANCEL_EVERY_S", 0.002)
-    release = asyncio.Event()
+    monkeypatch.setattr(tasks, "_PATIENCE_S", 0.05)
+    began, release = asyncio.Event(), asyncio.Event()
 
     async def immortal(session: Session) -> None:
+        began.set()
         while not release.is_set():
             try:
                 await release.wait()
             except asyncio.CancelledError:
                 continue
 
-    bench = Bench(load_test(population(steps(run=immortal), duration_s=0.01, graceful_stop_s=0)))
+    bench = Bench(load_test(population(steps(run=immortal), duration_s=60, graceful_stop_s=0)))
     before = asyncio.all_tasks()
+    running = asyncio.create_task(bench.runner.run(now_ns()))
     try:
-        await asyncio.wait_for(bench.runner.run(now_ns()), 5)
+        await asyncio.wait_for(began.wait(), 5)
+        bench.runner.stop(0)
+        await asyncio.wait_for(running, 5)
         ran = bench.result()
         left = asyncio.all_tasks() - before
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -92,13 +93,13 @@ async def test_after_the_duration_no_iteration_starts_and_the_running_one_ends()
     class Slow(Scenario):
         async def run(self, session: Session) -> None:
             began.append(now_ns())
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.25)
 
     start = now_ns()
-    ran = await run(population(Slow, sessions=2, duration_s=0.1))
+    ran = await run(population(Slow, sessions=2, duration_s=0.4))
     assert (ran.sessions.finished, ran.iterations.interrupted) == (2, 0)
     assert ran.iterations.completed == len(began) == 4
-    assert max(began) - start < 0.15e9
+    assert max(began) - start < 0.45e9
 
 
 @pytest.mark.parametrize("near_end_s", [0.05, 60.0])
@@ -115,12 +116,19 @@ async def test_no_iteration_starts_after_the_end_whenever_the_clock_begins_to_be
             began.append(now_ns())
             await asyncio.sleep(0)
 
-    bench = Bench(load_test(population(Quick, sessions=20, duration_s=0.15, graceful_stop_s=5)))
-    start_ns = now_ns()
-    await bench.runner.run(start_ns)
-    ran = bench.result()
-    assert ran.sessions.finished == 20
-    assert ran.iterations.completed == len(began)
+    stood_still_ns = 10**9
+    while stood_still_ns > 0.02e9:
+        # Without a core the clock is looked at too late: then it is tried again.
+        began.clear()
+        bench = Bench(load_test(population(Quick, sessions=20, duration_s=0.15, graceful_stop_s=5)))
+        start_ns = now_ns()
+        await bench.runner.run(start_ns)
+        moments = [start_ns, *began, now_ns()]
+        ran = bench.result()
+        await bench.http.close()
+        assert ran.sessions.finished == 20
+        assert ran.iterations.completed == len(began)
+        stood_still_ns = max(after - before for before, after in pairwise(moments))
     assert any(at > start_ns + 0.1e9 for at in began)
     # The process may lose its core between the admission of an iteration and the note of it.
     assert sum(at > start_ns + 0.15e9 for at in began) <= 1
@@ -128,8 +136,8 @@ async def test_no_iteration_starts_after_the_end_whenever_the_clock_begins_to_be
 
 async def test_what_runs_after_the_grace_period_is_interrupted() -> None:
     start = now_ns()
-    ran = await run(population(Hold, sessions=3, duration_s=0.05, graceful_stop_s=0.05))
-    assert 0.09e9 < now_ns() - start < 1e9
+    ran = await run(population(Hold, sessions=3, duration_s=0.2, graceful_stop_s=0.05))
+    assert 0.24e9 < now_ns() - start < 2e9
     assert (ran.sessions.interrupted, ran.iterations.interrupted) == (3, 3)
 
 
@@ -219,7 +227,7 @@ async def test_ramped_sessions_start_at_their_times_and_never_early() -> None:
     await bench.runner.run(start_ns)
     for index, at in started.items():
         late_s = (at - start_ns) / 1e9 - 0.02 * index
-        assert 0 <= late_s < 0.1
+        assert 0 <= late_s < 0.5
 
 
 @pytest.mark.parametrize(("sessions", "total", "workers"), [(3, 100, 2), (1, 7, 3), (5, 3, 2)])
