@@ -238,9 +238,7 @@ def _worker_row(worker: WorkerState, state: RunState, aggregate: RunAggregate) -
     )
 
 
-def _agent_row(
-    agent: Agent, state: RunState, aggregate: RunAggregate, now: float
-) -> WorkerRow:
+def _agent_row(agent: Agent, state: RunState, aggregate: RunAggregate, now: float) -> WorkerRow:
     figures = aggregate.worker_figures(agent.number)
     health = figures.health
     is_loading = agent.state == "running"

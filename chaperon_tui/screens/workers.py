@@ -24,7 +24,6 @@ from chaperon_tui.state.members import (
     count_words,
     line_rows,
     may_be_drained,
-    member_lines,
     members_table,
 )
 from chaperon_tui.state.table import Table
@@ -143,9 +142,11 @@ class WorkersScreen(Screen[None]):
             table.cursor = place
             self._select = None
         empty = _NOT_FOUND if choice.contains else "No member has reported yet."
-        table.show(members_table(
-            snapshot, self._lines, sort=choice.sort, descending=choice.descending, empty=empty
-        ))
+        table.show(
+            members_table(
+                snapshot, self._lines, sort=choice.sort, descending=choice.descending, empty=empty
+            )
+        )
         words = choice.note(self._lines) + count_words(snapshot)
         self.query_one("#list").border_subtitle = Content(words)
         self._show_chosen()

@@ -69,7 +69,11 @@ def worst_lag(lines: Sequence[Line]) -> int | None:
         place for place, line in enumerate(lines)
         if line.member is not None and line.member.state not in ("lost", "done")
     ]  # fmt: skip
-    return max(places, key=lambda place: lines[place].members[0].lag_p99_us, default=None)
+    return max(places, key=lambda place: _lag(lines[place]), default=None)
+
+
+def _lag(line: Line) -> int:
+    return line.members[0].lag_p99_us
 
 
 def next_trouble(lines: Sequence[Line], after: int) -> int | None:

@@ -134,6 +134,7 @@ def series(words: Words = PLAIN, count: int = 9) -> list[SeriesRow]:
 
 def members_of(rows: list[WorkerRow], view: View) -> dict[str, Any]:
     """What a snapshot says of its members: the page of a view, and all together."""
+
     def cores(*states: str) -> int:
         return sum(row.cores for row in rows if row.state in states)
 

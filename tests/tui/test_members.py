@@ -108,11 +108,24 @@ def test_messages_count_where_a_run_has_no_requests():
 
 
 def test_a_run_without_members_says_so():
-    snapshot = msgspec.structs.replace(
-        canned_members.snapshot(), workers=[], members=MembersView()
-    )
+    snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[], members=MembersView())
     assert members_table(snapshot, member_lines(snapshot)).empty
     assert count_words(snapshot) == "0 hosts · 0 members"
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+async def test_the_newest_reason_of_a_partial_run_stands_on_one_line(tmp_path, size):
+    words = "agent west was drained by ann@desk after 41 s and delivered all that it measured"
+    async with driving(tmp_path, SIZES[size]) as driver:
+        await driver.open_live()
+        plain = canned_members.snapshot(view=driver.run.views[-1])
+        for reasons in (["worker 1 was killed"], ["worker 1 was killed", f"\x1b[31m{words}"]):
+            driver.run.send(msgspec.structs.replace(plain, partial=True, reasons=reasons))
+            await driver.until_text(f"Partial{' (2 reasons)' if len(reasons) > 1 else ''}: ")
+        line = next(line for line in driver.text().splitlines() if "Partial (2" in line)
+        assert "was drained by ann@desk" in line
+        assert ("measured" in line) == (size != "80x24")
+        assert ("…" in line) == (size == "80x24")
 
 
 async def test_draining_asks_once_and_tells_the_engine(tmp_path):
