@@ -7,6 +7,7 @@ comparison, and they are put into words elsewhere when they are looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from chaperon_engine import Snapshot, WorkerRow, visible
@@ -69,7 +70,7 @@ def worst_lag(lines: Sequence[Line]) -> int | None:
         place for place, line in enumerate(lines)
         if line.member is not None and line.member.state not in ("lost", "done")
     ]  # fmt: skip
-    return max(places, key=lambda place: _lag(lines[place]), default=None)
+    return max(places, key=lambda place: _lag(lines[place])) if places else None
 
 
 def _lag(line: Line) -> int:
@@ -79,7 +80,8 @@ def _lag(line: Line) -> int:
 def next_trouble(lines: Sequence[Line], after: int) -> int | None:
     """The next line below, and then from the top, whose member is away, without its connection,
     lost or hung."""
-    for place in (*range(after + 1, len(lines)), *range(min(after + 1, len(lines)))):
+    below = range(after + 1, len(lines))
+    for place in chain(below, range(min(after + 1, len(lines)))):
         member = lines[place].member
         if member is not None and state_of(member) in TROUBLE:
             return place

@@ -40,6 +40,8 @@ FRAME_S = 0.06
 MAX_ROWS = 200
 """The most rows of one table that the engine is asked for."""
 ALL_MEMBERS = View().worker_limit
+FEW_MEMBERS = 32
+"""So many are always asked for: of most runs these are all, there when somebody looks."""
 
 
 class RunView(Container):
@@ -132,7 +134,7 @@ class RunView(Container):
         top, limit = self._page("#series-table")
         self.series.look(top, limit, in_warmup=self.store.is_warming_up)
         top, limit = (0, ALL_MEMBERS) if self.wants_all_members else self._page("#workers-table")
-        view = self.series.change(worker_offset=top, worker_limit=limit)
+        view = self.series.change(worker_offset=top, worker_limit=max(limit, FEW_MEMBERS))
         if view != self._told:
             self._told = view
             self.post_message(self.Looked(view))

@@ -16,6 +16,7 @@ from chaperon_tui.state.members import (
     members_table,
 )
 from chaperon_tui.state.table import body_row, header_row, widths
+from chaperon_tui.widgets.run_view import FEW_MEMBERS
 from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned_members
 from tests.tui.driving import SIZES, driving
@@ -247,7 +248,7 @@ async def test_among_a_thousand_members_one_is_found_and_only_what_is_seen_is_pu
     many = canned_members.many(1000)
     async with driving(tmp_path, SIZES["80x24"]) as driver:
         await driver.open_live()
-        assert driver.run.views[-1].worker_limit == 0  # the panel is not seen
+        assert driver.run.views[-1].worker_limit == FEW_MEMBERS
         await driver.press("w")
         await driver.send_all_members(rows=many)
         await driver.until_text("1,000 members")
@@ -265,14 +266,14 @@ async def test_among_a_thousand_members_one_is_found_and_only_what_is_seen_is_pu
         await driver.until_text("1,000 hosts")
         await driver.press("escape")
         await driver.until_screen("LiveScreen")
-        await driver.until(lambda: driver.run.views[-1].worker_limit == 0)
+        await driver.until(lambda: driver.run.views[-1].worker_limit == FEW_MEMBERS)
 
 
 async def test_the_panel_asks_for_the_page_of_workers_that_is_seen(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_live()
         await driver.send_members(rows=canned_members.many(300))
-        await driver.until(lambda: 0 < driver.run.views[-1].worker_limit < 30)
+        await driver.until(lambda: driver.run.views[-1].worker_limit == FEW_MEMBERS)
         await driver.press("5", "end")
         await driver.until(lambda: driver.run.views[-1].worker_offset > 250)
         await driver.send_members(rows=canned_members.many(300))
