@@ -17,7 +17,7 @@ from chaperon_engine import SeriesRow, Snapshot, View, WorkerRow, show_count
 from chaperon_tui.state import charts
 from chaperon_tui.state.elsewhere import role_words
 from chaperon_tui.state.figures import EMPTY_TILES, Progress, Tile, health_line, progress, tiles
-from chaperon_tui.state.series import SeriesChoice, filter_words
+from chaperon_tui.state.series import FEW_MEMBERS, SeriesChoice, filter_words
 from chaperon_tui.state.store import RunStore
 from chaperon_tui.state.table import Table
 from chaperon_tui.state.tables import (
@@ -40,8 +40,6 @@ FRAME_S = 0.06
 MAX_ROWS = 200
 """The most rows of one table that the engine is asked for."""
 ALL_MEMBERS = View().worker_limit
-FEW_MEMBERS = 32
-"""So many are always asked for: of most runs these are all, there when somebody looks."""
 
 
 class RunView(Container):

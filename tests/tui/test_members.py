@@ -15,8 +15,8 @@ from chaperon_tui.state.members import (
     member_lines,
     members_table,
 )
+from chaperon_tui.state.series import FEW_MEMBERS
 from chaperon_tui.state.table import body_row, header_row, widths
-from chaperon_tui.widgets.run_view import FEW_MEMBERS
 from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned_members
 from tests.tui.driving import SIZES, driving
