@@ -221,7 +221,8 @@ _HOMES: dict[str, str] = {
     "metrics.model": ("CheckCount ExceptionGroup IterationCounts LogLine SeriesKey SessionCounts"),
     "metrics.snapshot": (
         "ErrorRow HEATMAP_EDGES_US HealthView Interval MembersView MessageSecond MessageTotals "
-        "PERCENTILES Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary WorkerRow"
+        "PERCENTILES Percentiles SeriesDetail SeriesRow Snapshot Totals View WindowSummary "
+        "WorkerRow"
     ),
     "metrics.summary": "Distribution ReportHealth ReportMessages ReportMetric ReportTotals",
     "protocol.messages": "Gathering",

@@ -92,7 +92,8 @@ class JoinScreen(CardKeys, Screen[None]):
 
     def compose(self) -> ComposeResult:
         title = visible(self._snapshot.load_test, 40)
-        yield Rows([((f" {title}  ", "title"), ("how to attach", "key"))], id="head")
+        words = "how to attach" if self._snapshot.join else "how to watch it from elsewhere"
+        yield Rows([((f" {title}  ", "title"), (words, "key"))], id="head")
         with VerticalScroll(id="body"):
             yield JoinCard(_NOTE, id="card", watch_first=True)
         yield Footer()

@@ -20,7 +20,7 @@ from chaperon_engine import ChaperonError, LaunchRequest, Plan, visible
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.screens.confirm import Choice, ConfirmScreen
 from chaperon_tui.state import form
-from chaperon_tui.state.agents import agent_rows, is_listening
+from chaperon_tui.state.agents import agent_rows, is_listening, launch_words
 from chaperon_tui.state.errors import in_words
 from chaperon_tui.state.hosts import are_near, host_of, is_near
 from chaperon_tui.state.memory import remember_launch
@@ -138,7 +138,7 @@ class LaunchScreen(Screen[None]):
             focused = fields.focused_key
             self._say(found[focused if focused in found else next(iter(found))], "bad")
         else:
-            self._say("Enter or F5 launches.", "dim")
+            self._say(launch_words(self._values), "dim")
         self.query_one("#launch", Button).disabled = bool(found)
         queued = self.query_one("#queue", Button)
         queued.disabled = bool(found) or is_listening(self._values)
@@ -202,7 +202,7 @@ class LaunchScreen(Screen[None]):
     def action_queue(self) -> None:
         """Let the queue's server start the run when its turn comes, once for a press."""
         if is_listening(self._values):
-            self._say("The queue waits for no agents: empty Listen, or launch it now.", "bad")
+            self._say("The queue takes no run that listens: empty Listen, or launch it now.", "bad")
         else:
             self._begin(self._add_to_queue)
 
@@ -258,12 +258,13 @@ class LaunchScreen(Screen[None]):
     async def _launch(self, request: LaunchRequest) -> None:
         self._busy = "launching"
         self._say("Starting the engine and its workers …", "")
-        self.query_one("#launch", Button).disabled = True
+        button = self.query_one("#launch", Button)
+        button.disabled = True
         try:
             problem = await self._start(request)
         finally:
             self._busy = ""
-            self.query_one("#launch", Button).disabled = False
+            button.disabled = False
         if problem:
             self._say(problem, "bad")
         else:
@@ -273,7 +274,7 @@ class LaunchScreen(Screen[None]):
         """Show the run from its load on; why there is none."""
         from chaperon_tui.screens.live import LiveScreen
 
-        if request.listen:
+        if request.expect:
             from chaperon_tui.screens.gathering import GatheringScreen, Launched, launch_of
 
             awaited = launch_of(self.chaperon.engine, request)
@@ -287,6 +288,8 @@ class LaunchScreen(Screen[None]):
             except (ChaperonError, OSError) as error:
                 return in_words(error)
         await self.app.push_screen(LiveScreen(client, request))
+        if request.listen and not request.expect:
+            self.chaperon.say("l shows the line with which others watch this run.")
         return ""
 
 

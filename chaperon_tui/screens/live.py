@@ -117,8 +117,8 @@ class LiveScreen(RunScreen):
         elif table.id == "workers-table":
             from chaperon_tui.screens.workers import WorkersScreen
 
-            row = self.view.worker_at_cursor()
-            self.app.push_screen(WorkersScreen(self, None if row is None else row.worker))
+            member = self.view.worker_at_cursor()
+            self.app.push_screen(WorkersScreen(self, None if member is None else member.worker))
         else:
             from chaperon_tui.screens.lines import row_screen
 
@@ -167,7 +167,7 @@ class LiveScreen(RunScreen):
         """Launch the same once more."""
         if self.request is None:
             return
-        if self.request.listen:
+        if self.request.expect:
             from chaperon_tui.screens.gathering import GatheringScreen, launch_of
 
             launched = await self.app.push_screen_wait(

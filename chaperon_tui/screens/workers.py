@@ -24,7 +24,6 @@ from chaperon_tui.state.members import (
     count_words,
     line_rows,
     may_be_drained,
-    member_lines,
     members_table,
 )
 from chaperon_tui.state.table import Table
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from chaperon_engine import Snapshot
     from chaperon_tui.screens.live import LiveScreen
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 """How often it is looked whether there is a newer snapshot."""
 
 
@@ -70,17 +69,18 @@ class WorkersScreen(Screen[None]):
 
     def __init__(self, live: LiveScreen, select: int | None = None):
         super().__init__()
-        self._live = live
+        self.live = live
         self._select = select
         """Number of the member to put the cursor on."""
         self._choice = MemberChoice()
         self._lines: list[Line] = []
-        self._shown: Snapshot | None = None
+        self.shown: Snapshot | None = None
+        """Whose members stand in the table."""
         self._offered: list[bool | None] = []
 
     def compose(self) -> ComposeResult:
-        yield StateLine(self._live.view.state, id="state")
-        yield HealthBar(lambda: health_line(self._live.store), id="health")
+        yield StateLine(self.live.view.state, id="state")
+        yield HealthBar(lambda: health_line(self.live.store), id="health")
         with Vertical(classes="panel", id="list") as panel:
             panel.border_title = Content("Workers")
             yield TableView(Table(COLUMNS, empty=_COMING), id="members")
@@ -92,7 +92,7 @@ class WorkersScreen(Screen[None]):
     def on_mount(self) -> None:
         """Show what there is, and what comes."""
         self._table.focus()
-        self._live.look_at_members(all_of_them=True)
+        self.live.look_at_members(all_of_them=True)
         self._look()
         self.set_interval(LOOK_EVERY_S, self._look)
 
@@ -102,7 +102,7 @@ class WorkersScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         """Nobody looks at all members any more."""
-        self._live.look_at_members(all_of_them=False)
+        self.live.look_at_members(all_of_them=False)
 
     @property
     def _table(self) -> TableView:
@@ -116,20 +116,20 @@ class WorkersScreen(Screen[None]):
 
     def _look(self) -> None:
         """Draw the newest snapshot; the cursor stays on its member."""
-        snapshot = self._live.store.snapshot
+        snapshot = self.live.store.snapshot
         for name in ("#state", "#health"):
             self.query_one(name, Painted).repaint()
-        is_held = self._live.is_paused and self._shown is not None
-        if snapshot is None or snapshot is self._shown or is_held or not self.is_current:
+        is_held = self.live.is_paused and self.shown is not None
+        if snapshot is None or snapshot is self.shown or is_held or not self.is_current:
             return
-        if len(snapshot.workers) < snapshot.members.count and self._live.is_going:
+        if len(snapshot.workers) < snapshot.members.count and self.live.is_going:
             return  # The other rows are on their way.
-        self._shown = snapshot
+        self.shown = snapshot
         self._draw()
 
     def _draw(self) -> None:
         """The lines of the snapshot that is shown; the cursor stays on its member."""
-        snapshot = self._shown
+        snapshot = self.shown
         if snapshot is None:
             return
         if self._select is None and not self._lines and snapshot.workers:
@@ -143,9 +143,11 @@ class WorkersScreen(Screen[None]):
             table.cursor = place
             self._select = None
         empty = _NOT_FOUND if choice.contains else "No member has reported yet."
-        table.show(members_table(
-            snapshot, self._lines, sort=choice.sort, descending=choice.descending, empty=empty
-        ))
+        table.show(
+            members_table(
+                snapshot, self._lines, sort=choice.sort, descending=choice.descending, empty=empty
+            )
+        )
         words = choice.note(self._lines) + count_words(snapshot)
         self.query_one("#list").border_subtitle = Content(words)
         self._show_chosen()
@@ -156,8 +158,8 @@ class WorkersScreen(Screen[None]):
 
     def _show_chosen(self) -> None:
         line = self.chosen
-        if self._shown is not None:
-            rows = [] if line is None else line_rows(line, self._shown)
+        if self.shown is not None:
+            rows = [] if line is None else line_rows(line, self.shown)
             self.query_one("#full", Rows).show(rows)
         # The footer is built anew, which costs, only when it offers something else.
         offered = [self.check_action(action, ()) for action in ("drain", "join")]
@@ -178,12 +180,12 @@ class WorkersScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what this viewer may do, and what makes sense for the chosen line."""
         if action == "drain":
-            if not (self._live.is_going and self._live.store.may_steer):
+            if not (self.live.is_going and self.live.store.may_steer):
                 return False
             line = self.chosen if self.is_mounted else None
             return True if line is not None and may_be_drained(line.member) else None
         if action == "join":
-            return bool(self._shown is not None and self._shown.attach)
+            return bool(self.shown is not None and self.shown.attach)
         return True
 
     @work(group="drain", exclusive=True)
@@ -191,7 +193,7 @@ class WorkersScreen(Screen[None]):
         """Have the chosen member leave, after a question."""
         line = self.chosen
         if line is not None and line.member is not None:
-            await self._live.drain(line.member)
+            await self.live.drain(line.member)
 
     def action_sort(self) -> None:
         """By the next column."""
@@ -215,7 +217,7 @@ class WorkersScreen(Screen[None]):
         if place is not None:
             self._table.move_to(place)
         else:
-            self._live.chaperon.say("Nobody of those shown is away, lost or hung.")
+            self.live.chaperon.say("Nobody of those shown is away, lost or hung.")
 
     @work(group="filter", exclusive=True)
     async def action_filter(self) -> None:
@@ -238,4 +240,4 @@ class WorkersScreen(Screen[None]):
 
     def action_join(self) -> None:
         """How machines attach, and people."""
-        self._live.action_join()
+        self.live.action_join()

@@ -20,8 +20,10 @@ from chaperon_engine import (
 from chaperon_tui.raster.cells import Row
 from chaperon_tui.state.figures import show_time
 
-LISTEN = "listen"
-KEYS = (LISTEN, "expect", "start_timeout", "fewer_ok", "on_loss")
+LISTEN, EXPECT = "listen", "expect"
+TERMS = ("start_timeout", "fewer_ok", "on_loss")
+"""What is asked about agents, when there are to be any."""
+KEYS = (LISTEN, EXPECT, *TERMS)
 ON_LOSS = ("continue", "respread", "fail")
 YES, NO = "yes", "no"
 DEFAULT_TIMEOUT_S = LaunchRequest().start_timeout_s
@@ -38,8 +40,15 @@ class AgentSettings(TypedDict, total=False):
 
 
 def is_listening(values: Mapping[str, str]) -> bool:
-    """The form asks for agents."""
+    """Others can come to the run: agents, or who watches it."""
     return bool(values.get(LISTEN, "").strip())
+
+
+def unasked(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Keys that the form does not ask for now."""
+    if not is_listening(values):
+        return KEYS
+    return () if values.get(EXPECT, "").strip() else TERMS
 
 
 def agent_problem(key: str, text: str) -> str:
@@ -47,8 +56,8 @@ def agent_problem(key: str, text: str) -> str:
     UserError with the engine's sentence."""
     if key == LISTEN and text:
         address_of(text)
-    if key == "expect" and (not text or not 1 <= count(text, "agents") <= MAX_AGENTS):
-        return f"Say how many agents the start waits for, 1 to {MAX_AGENTS:,}."
+    if key == EXPECT and text and not 0 <= count(text, "agents") <= MAX_AGENTS:
+        return f"Say how many agents the start waits for, at most {MAX_AGENTS:,}, or nothing."
     if key == "start_timeout" and text and seconds(text, "start within") <= 0:
         return "The time for the start must be above zero."
     if key == "fewer_ok" and text not in ("", YES, NO):
@@ -69,13 +78,23 @@ def agent_settings(base: LaunchRequest, values: Mapping[str, str]) -> AgentSetti
     text = {key: values.get(key, "").strip() for key in KEYS}
     if not text[LISTEN]:
         return {}
+    if not text[EXPECT] or not count(text[EXPECT]):
+        return {"listen": text[LISTEN], "expect": 0}
     return {
         "listen": text[LISTEN],
-        "expect": count(text["expect"]),
+        "expect": count(text[EXPECT]),
         "start_timeout_s": seconds(text["start_timeout"] or DEFAULT_TIMEOUT_S),
         "fewer_ok": text["fewer_ok"] == YES,
         "on_loss": text["on_loss"] or ON_LOSS[0],
     }
+
+
+def launch_words(values: Mapping[str, str]) -> str:
+    """How the form is sent off; `values` have no problems."""
+    found = agent_settings(LaunchRequest(), values)
+    if found.get(LISTEN) and not found.get(EXPECT):
+        return "Enter or F5 launches. It can be watched from elsewhere and needs no agents."
+    return "Enter or F5 launches."
 
 
 def agent_rows(values: Mapping[str, str]) -> list[Row]:
@@ -85,6 +104,12 @@ def agent_rows(values: Mapping[str, str]) -> list[Row]:
     if not found:
         return []
     expect = found["expect"]
+    if not expect:
+        return [
+            (), (("Other machines", "heading"),),
+            (("  nobody is waited for; watched at ", ""), (visible(found["listen"], 80), "value")),
+            (("    the run shows the line that attaches a viewer", "dim"),),
+        ]  # fmt: skip
     noun = "agent" if expect == 1 else "agents"
     late = "begins with fewer" if found["fewer_ok"] else "gives up"
     loss = {

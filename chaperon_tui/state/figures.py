@@ -233,6 +233,8 @@ class HealthLine:
     """The verdict in plain words."""
     note: str
     """Figures, for the right side."""
+    partial: str = ""
+    """The newest reason why something is missing in what was measured; empty: nothing is."""
 
 
 _ADVICE = {
@@ -248,7 +250,8 @@ def health_line(store: RunStore) -> HealthLine:
         return HealthLine("saturated", f"■ {visible(store.lost)}", "")
     if store.outage:
         # The figures below are those of the last snapshot.
-        return HealthLine("degraded", f"▲ No connection: {visible(store.outage)}", "")
+        partial = "" if snapshot is None else partial_words(snapshot)
+        return HealthLine("degraded", f"▲ No connection: {visible(store.outage)}", "", partial)
     if snapshot is None:
         return HealthLine("good", "○ Waiting for the engine", "")
     health = snapshot.health
@@ -261,7 +264,16 @@ def health_line(store: RunStore) -> HealthLine:
     else:
         text = f"{sign} Generator good"
     verdict = health.verdict if health.verdict in SIGNS else "good"
-    return HealthLine(verdict, text, load_words(snapshot))
+    return HealthLine(verdict, text, load_words(snapshot), partial_words(snapshot))
+
+
+def partial_words(snapshot: Snapshot) -> str:
+    """`Partial: agent west is lost`; of several reasons the newest, which is numbered."""
+    reasons = snapshot.reasons
+    if not snapshot.partial or not reasons:
+        return ""
+    number = f" ({len(reasons)} reasons)" if len(reasons) > 1 else ""
+    return f"Partial{number}: {visible(reasons[-1], 400)}"
 
 
 def worst_words(health: HealthView) -> str:

@@ -118,8 +118,8 @@ def fields(
     )  # fmt: skip
     section = "Other machines"
     result += [
-        Field(agents.LISTEN, "Listen", "", "HOST:PORT for agents; empty: nothing listens", section),
-        Field("expect", "Agents", "", "how many the start waits for", section),
+        Field(agents.LISTEN, "Listen", "", "HOST:PORT; empty: none", section),
+        Field(agents.EXPECT, "Agents", "", "empty: only watched", section),
         Field("start_timeout", "Start within", "", _plain(agents.DEFAULT_TIMEOUT_S),
               section),
         Field("fewer_ok", "Also with fewer", agents.NO, section=section,
@@ -135,7 +135,9 @@ def _as_shown(field: Field, remembered: Mapping[str, str]) -> Field:
     value = remembered.get(field.key, field.value)
     if field.choices and value not in field.choices:
         value = field.value
-    needs = agents.LISTEN if field.key in agents.KEYS[1:] else ""
+    needs = agents.LISTEN if field.key == agents.EXPECT else ""
+    if field.key in agents.TERMS:
+        needs = agents.EXPECT
     return replace(field, label=visible(field.label, 40), value=value, needs=needs)
 
 
@@ -181,7 +183,10 @@ def problem(key: str, value: str) -> str:
 
 
 def _is_zero(text: str) -> bool:
-    return bool(text.strip()) and count(text.strip()) == 0
+    try:
+        return bool(text.strip()) and count(text.strip()) == 0
+    except ValueError:
+        return False
 
 
 def _url_problem(text: str) -> str:
@@ -207,12 +212,12 @@ def _url_problem(text: str) -> str:
 
 def problems(values: Mapping[str, str]) -> dict[str, str]:
     """All fields with something wrong, of those that are asked for."""
-    is_listening = agents.is_listening(values)
-    skipped = () if is_listening else agents.KEYS
+    skipped = agents.unasked(values)
     found = {key: problem(key, value) for key, value in values.items() if key not in skipped}
-    if not is_listening and not found.get("workers") and _is_zero(values.get("workers", "")):
+    expects = not agents.unasked(values) and not _is_zero(values.get(agents.EXPECT, ""))
+    if not expects and not found.get("workers") and _is_zero(values.get("workers", "")):
         found["workers"] = (
-            "At least one worker is needed; 0 is for runs that agents load: fill in Listen."
+            "At least one worker is needed; 0 is for runs that agents load: fill in Listen, Agents."
         )
     if not any(found.get(key) for key in ("duration", "warmup")):
         duration, warmup = values.get("duration", "").strip(), values.get("warmup", "").strip()

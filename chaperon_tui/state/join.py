@@ -86,6 +86,14 @@ def read_token(path: str) -> str:
         return visible(file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip(), 400)
 
 
+WATCHED_ROWS: list[Row] = [
+    (("This run waits for no agents: it is only watched.", "dim"),),
+    (("Copy the token file that the line names to the other machine (mode 0600), or write - "
+      "instead of its name and send the token to standard input.", "dim"),),
+]  # fmt: skip
+"""Said where a run has no join line."""
+
+
 def token_rows(token_file: str, token: str) -> list[Row]:
     """Where the agents' token lies, and the token itself if it is to be seen."""
     if not token_file:

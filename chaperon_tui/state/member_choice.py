@@ -7,6 +7,7 @@ comparison, and they are put into words elsewhere when they are looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from chaperon_engine import Snapshot, WorkerRow, visible
@@ -69,13 +70,18 @@ def worst_lag(lines: Sequence[Line]) -> int | None:
         place for place, line in enumerate(lines)
         if line.member is not None and line.member.state not in ("lost", "done")
     ]  # fmt: skip
-    return max(places, key=lambda place: lines[place].members[0].lag_p99_us, default=None)
+    return max(places, key=lambda place: _lag(lines[place])) if places else None
+
+
+def _lag(line: Line) -> int:
+    return line.members[0].lag_p99_us
 
 
 def next_trouble(lines: Sequence[Line], after: int) -> int | None:
     """The next line below, and then from the top, whose member is away, without its connection,
     lost or hung."""
-    for place in (*range(after + 1, len(lines)), *range(min(after + 1, len(lines)))):
+    below = range(after + 1, len(lines))
+    for place in chain(below, range(min(after + 1, len(lines)))):
         member = lines[place].member
         if member is not None and state_of(member) in TROUBLE:
             return place

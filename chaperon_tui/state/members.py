@@ -78,9 +78,7 @@ def members_table(
     """All lines; only those that are looked at are put into words."""
     total = _shares(snapshot.workers)
     rows = MadeRows(len(lines), lambda place: _cells(lines[place], total))
-    return Table(
-        COLUMNS, rows, total=len(lines), sort=sort, descending=descending, empty=empty
-    )
+    return Table(COLUMNS, rows, total=len(lines), sort=sort, descending=descending, empty=empty)
 
 
 def count_words(snapshot: Snapshot) -> str:

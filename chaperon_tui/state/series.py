@@ -14,12 +14,15 @@ from chaperon_engine import SeriesRow, Snapshot, View, visible
 from chaperon_tui.state.table import Table
 from chaperon_tui.state.tables import MAIN_KINDS, SORTS, series_table
 
+FEW_MEMBERS = 32
+"""So many are always asked for: of most runs these are all, there when somebody looks."""
+
 
 class SeriesChoice:
     """The view of one run, changed by keys."""
 
     def __init__(self) -> None:
-        self.view = View(limit=0, kinds=MAIN_KINDS, warmup=False)
+        self.view = View(limit=0, kinds=MAIN_KINDS, warmup=False, worker_limit=FEW_MEMBERS)
         self.all_kinds = False
         """Series of all kinds, the warm-up's too, instead of the main ones."""
         self.rows: list[SeriesRow] = []

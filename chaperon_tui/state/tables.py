@@ -54,7 +54,7 @@ VALUE_KINDS = ("counter", "gauge", "rate")
 SORTS = tuple(column.sort for column in SERIES if column.sort)
 
 WORKERS = (
-    Column("worker", "#", 4),
+    Column("worker", "#", 3),
     Column("state", "State", 8, "left"),
     Column("cpu", "CPU", 5),
     Column("lag", "Lag p99", 8),
@@ -154,10 +154,11 @@ def series_table(snapshot: Snapshot, rows: Sequence[SeriesRow], view: View) -> T
 
 def workers_table(snapshot: Snapshot) -> Table:
     """Workers now: the page of them that was asked for."""
-    rows = snapshot.workers
+    rows, count = snapshot.workers, snapshot.members.count
+    columns = WORKERS if count <= 1000 else (Column("worker", "#", 4), *WORKERS[1:])
     return Table(
-        WORKERS, MadeRows(len(rows), lambda place: _worker_cells(rows[place])),
-        offset=snapshot.worker_offset, total=snapshot.members.count,
+        columns, MadeRows(len(rows), lambda place: _worker_cells(rows[place])),
+        offset=snapshot.worker_offset, total=count,
         empty="No worker has reported yet.",
     )  # fmt: skip
 

@@ -41,7 +41,8 @@ class StateLine(Painted):
 
 
 class HealthBar(Painted):
-    """The generator's verdict on itself; never hidden, as tall as its words need."""
+    """The generator's verdict on itself; never hidden, as tall as its words need. Below it, on one
+    line, what the run lacks."""
 
     def __init__(self, source: Callable[[], HealthLine], *, id: str | None = None):
         super().__init__(id=id)
@@ -49,7 +50,7 @@ class HealthBar(Painted):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One line while all is well."""
-        return min(3, len(self._lines(width)))
+        return len(self._lines(width))
 
     def repaint(self) -> None:
         """The layout changes only with the number of lines."""
@@ -64,6 +65,12 @@ class HealthBar(Painted):
 
     def _lines(self, width: int) -> list[Row]:
         line = self._source()
+        rows = self._verdict(line, width)[:3]
+        if line.partial:
+            rows.append(((pad(f" {line.partial}", width), "warn"),))
+        return rows
+
+    def _verdict(self, line: HealthLine, width: int) -> list[Row]:
         note = f" {line.note} " if line.note else ""
         if line.verdict == "good":
             if text_width(f" {line.text}") + text_width(note) > width:

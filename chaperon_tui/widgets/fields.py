@@ -5,7 +5,7 @@ A field that needs another one is shown, and its value counts, as long as that o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
@@ -30,6 +30,7 @@ class Fields(VerticalScroll):
     def __init__(self, *, id: str, classes: str):
         super().__init__(id=id, classes=classes)
         self._needs: dict[str, str] = {}
+        """By the key of a field: the one that it needs."""
 
     async def show(self, fields: Sequence[Field]) -> None:
         """Other fields; the first one gets the focus."""
@@ -77,12 +78,17 @@ class Fields(VerticalScroll):
         values = self.values
         unfolded: list[Horizontal] = []
         for line in self.query(Horizontal):
-            needs = self._needs.get(str(line.name), "")
-            is_wanted = not needs or bool(values.get(needs, "").strip())
+            is_wanted = self._is_wanted(str(line.name), values)
             if is_wanted and not line.display:
                 unfolded.append(line)
             line.display = is_wanted
         return unfolded
+
+    def _is_wanted(self, key: str, values: Mapping[str, str]) -> bool:
+        needs = self._needs.get(key, "")
+        if not needs:
+            return True
+        return bool(values.get(needs, "").strip()) and self._is_wanted(needs, values)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Told on as the form's own."""

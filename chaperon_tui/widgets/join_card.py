@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.geometry import Size
 
 from chaperon_tui.raster.cells import Row
-from chaperon_tui.state.join import copied_text, shell_lines, token_rows
+from chaperon_tui.state.join import WATCHED_ROWS, copied_text, shell_lines, token_rows
 from chaperon_tui.widgets.painted import Painted
 from chaperon_tui.widgets.rows import Rows
 
@@ -65,6 +65,8 @@ class JoinCard(Vertical):
         self.query_one("#watch-line", CommandLines).show(attach)
         for name in ("#watch-note", "#watch-line"):
             self.query_one(name).set_class(not attach, "-none")
+        for name in ("#join-note", "#join-line"):
+            self.query_one(name).set_class(not join, "-none")
         self._token_file = token_file
         self._show_token()
 
@@ -74,8 +76,8 @@ class JoinCard(Vertical):
 
     @property
     def token_file(self) -> str:
-        """Where the agents' token lies on this host; empty when it does not."""
-        return self._token_file or ""
+        """Where the agents' token lies on this host; empty when it does not, or nobody needs it."""
+        return self._token_file or "" if self.command("join") else ""
 
     @property
     def is_token_shown(self) -> bool:
@@ -89,6 +91,7 @@ class JoinCard(Vertical):
 
     def _show_token(self) -> None:
         if self._token_file is not None:
-            rows = token_rows(self._token_file, self._token)
+            has_agents = bool(self.command("join"))
+            rows = token_rows(self._token_file, self._token) if has_agents else WATCHED_ROWS
             indented: list[Row] = [((" ", ""), *row) for row in rows]
             self.query_one("#join-token", Rows).show(indented)

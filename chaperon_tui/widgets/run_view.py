@@ -17,7 +17,7 @@ from chaperon_engine import SeriesRow, Snapshot, View, WorkerRow, show_count
 from chaperon_tui.state import charts
 from chaperon_tui.state.elsewhere import role_words
 from chaperon_tui.state.figures import EMPTY_TILES, Progress, Tile, health_line, progress, tiles
-from chaperon_tui.state.series import SeriesChoice, filter_words
+from chaperon_tui.state.series import FEW_MEMBERS, SeriesChoice, filter_words
 from chaperon_tui.state.store import RunStore
 from chaperon_tui.state.table import Table
 from chaperon_tui.state.tables import (
@@ -132,7 +132,7 @@ class RunView(Container):
         top, limit = self._page("#series-table")
         self.series.look(top, limit, in_warmup=self.store.is_warming_up)
         top, limit = (0, ALL_MEMBERS) if self.wants_all_members else self._page("#workers-table")
-        view = self.series.change(worker_offset=top, worker_limit=limit)
+        view = self.series.change(worker_offset=top, worker_limit=max(limit, FEW_MEMBERS))
         if view != self._told:
             self._told = view
             self.post_message(self.Looked(view))

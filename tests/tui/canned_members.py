@@ -59,7 +59,8 @@ def many(count: int) -> list[WorkerRow]:
     plain = members()[2]
     rows = [
         msgspec.structs.replace(
-            plain, worker=n, agent=f"load-{n}", host=f"load-{n}.example.com", lag_p99_us=200 + n % 7,
+            plain, worker=n, agent=f"load-{n}", host=f"load-{n}.example.com",
+            lag_p99_us=200 + n % 7,
             address=f"192.0.2.{n % 250}:40312", shares=[2 * n, 2 * n + 1],
             requests_per_s=9_000.0 + n,
         )

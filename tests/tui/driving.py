@@ -17,6 +17,7 @@ from textual.widgets import Input
 
 from chaperon_engine import LaunchRequest
 from chaperon_tui.app import ChaperonApp, Start
+from chaperon_tui.screens.workers import WorkersScreen
 from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned, canned_members
 from tests.tui.canned import PLAIN, Words
@@ -144,6 +145,9 @@ class Driver:
         await self.press("w")
         await self.until_screen("WorkersScreen")
         await self.send_all_members(role=role)
+        screen = self.app.screen
+        assert isinstance(screen, WorkersScreen)
+        await self.until(lambda: screen.shown is screen.live.store.snapshot)
 
     async def send_members(self, **fields: Any) -> None:
         """A snapshot of a run over several machines."""

@@ -135,7 +135,7 @@ class FakeEngine:
         if self.refusal:
             raise UserError(self.refusal)
         self.requests.append(request)
-        if request.listen:
+        if request.expect:
             await self._gather(on_gathering)
         return self.runs.pop(0)
 

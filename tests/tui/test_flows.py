@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from chaperon_engine import LaunchRequest, Plan, SeriesDetail, UserError
-from chaperon_tui.app import Start
+from chaperon_tui.app import ChaperonApp, Start
 from chaperon_tui.screens import launch as launch_module
 from chaperon_tui.screens import series as series_module
 from chaperon_tui.screens.live import LiveScreen
@@ -344,11 +344,38 @@ async def test_an_engine_that_is_gone_is_said_and_recovery_is_offered(tmp_path):
         await driver.until_screen("ReportScreen")
 
 
-async def test_attach_goes_straight_to_the_live_screen(tmp_path):
+async def test_attach_goes_straight_to_the_live_screen_and_from_there_to_the_menu(
+    tmp_path, monkeypatch
+):
+    shown: list[str] = []
+    push = ChaperonApp.push_screen
+    monkeypatch.setattr(
+        ChaperonApp, "push_screen",
+        lambda self, screen, *more, **named: (
+            shown.append(type(screen).__name__) or push(self, screen, *more, **named)
+        ),
+    )  # fmt: skip
     async with driving(tmp_path, start=Start(attach=True)) as driver:
         await driver.until_screen("LiveScreen")
         await driver.send()
         await driver.until_text("CheckoutTest")
+        assert shown == ["GatheringScreen", "LiveScreen"]
+        await driver.press("escape", "l")
+        await driver.until_text("◆")
+        assert shown[-1] == "MenuScreen"
+
+
+async def test_while_a_run_is_looked_for_the_screen_says_so_and_can_be_left(tmp_path, monkeypatch):
+    async def attach(self, run=None, on_gathering=None):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FakeEngine, "attach", attach)
+    async with driving(tmp_path, SIZES["80x24"], start=Start(attach=True)) as driver:
+        await driver.until_text("Looking for the run on this machine")
+        assert "Attaching …" in driver.text()
+        assert "Nobody has attached" not in driver.text()
+        await driver.press("escape")
+        await driver.until_screen("MenuScreen")
 
 
 async def test_a_file_goes_straight_to_its_form(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from chaperon_engine import LaunchRequest
 from chaperon_tui.raster.cells import text_width
 from chaperon_tui.state import form
-from chaperon_tui.state.agents import agent_rows
+from chaperon_tui.state.agents import agent_rows, launch_words
 from chaperon_tui.state.join import copied_text, shell_lines, waiting_words
 from chaperon_tui.widgets.pick import Pick
 from tests.tui import canned, canned_members
@@ -77,8 +78,7 @@ def test_what_is_waited_for_is_said_in_words(attached, left_s, words):
         ("listen", "7700", "no address to listen on"),
         ("listen", "::1:7700", "brackets"),
         ("listen", "h:99999", "no port"),
-        ("expect", "", "how many agents"),
-        ("expect", "0", "how many agents"),
+        ("expect", "-1", "whole number"),
         ("expect", "5000", "4,096"),
         ("expect", "x", "expected a whole number"),
         ("start_timeout", "0s", "above zero"),
@@ -98,6 +98,19 @@ def test_without_listen_nothing_of_the_group_is_looked_at():
     assert form.problems({**LISTENING, "listen": "", "expect": "x"}) == {}
     assert "fill in Listen" in form.problems({"listen": "", "workers": "0"})["workers"]
     assert form.problems({**LISTENING, "workers": "0"}) == {}
+
+
+@pytest.mark.parametrize("expect", ["", "0"])
+def test_a_run_that_only_listens_needs_no_agents(expect):
+    watched = {**LISTENING, "expect": expect}
+    assert form.problems({**watched, "workers": "1"}) == {}
+    assert "Agents" in form.problems({**watched, "workers": "0"})["workers"]
+    made = form.request(canned.plan(), LaunchRequest(file="/a.py"), watched)
+    assert (made.listen, made.expect, made.on_loss) == ("192.0.2.10:7700", 0, "continue")
+    text = "".join(text for row in agent_rows(watched) for text, _ in row)
+    assert "nobody is waited for" in text
+    assert "needs no agents" in launch_words(watched)
+    assert launch_words(LISTENING) == launch_words({}) == "Enter or F5 launches."
 
 
 def test_the_group_becomes_the_requests_fields():
@@ -128,9 +141,11 @@ async def test_the_group_unfolds_when_the_run_listens_and_keys_reach_all_of_it(t
         assert "Also with fewer" not in driver.text()
         driver.field("listen").focus()
         await driver.press(*"127.0.0.1:0")
+        await driver.until_text("needs no agents")
+        assert "Also with fewer" not in driver.text()
+        await driver.press("down", "2")
         await driver.until_text("Also with fewer")
-        await driver.until_text("Say how many agents")
-        await driver.press("down", "2", "down", *"9s", "down", "right", "down", "space", "space")
+        await driver.press("down", *"9s", "down", "right", "down", "space", "space")
         await driver.until_text("‹ fail ›")
         assert isinstance(driver.app.focused, Pick)
         await driver.press("enter")
@@ -148,7 +163,7 @@ async def test_a_launch_that_cannot_begin_says_why_in_the_form(tmp_path):
         await driver.until_screen("LaunchScreen")
         await driver.until_text("✗ 2 of 3 agents are missing after 60 s")
         await driver.press("ctrl+g")
-        await driver.until_text("The queue waits for no agents")
+        await driver.until_text("The queue takes no run that listens")
         assert driver.engine.QueueClient.added == []
 
 
@@ -219,6 +234,28 @@ async def test_a_run_that_goes_shows_its_lines_and_a_viewer_elsewhere_no_token(t
         await driver.press("l")
         await driver.until_screen("JoinScreen")
         await driver.until_text("lie on the host where the run was started")
+        assert "Token " not in driver.text()
+        await driver.press("w")
+        assert driver.app.clipboard == canned_members.WATCH
+
+
+async def test_a_run_without_agents_shows_the_line_with_which_others_watch(tmp_path):
+    async with driving(tmp_path, SIZES["80x24"]) as driver:
+        await driver.open_form()
+        driver.field("listen").value = "192.0.2.10:7700"
+        await driver.press("f5")
+        await driver.until_screen("LiveScreen")
+        await driver.until_said("l shows the line")
+        assert (driver.engine.requests[-1].listen, driver.engine.requests[-1].expect) == (
+            "192.0.2.10:7700", 0,
+        )  # fmt: skip
+        plain = canned.snapshot(view=driver.run.views[-1])
+        driver.run.send(msgspec.structs.replace(plain, attach=canned_members.WATCH))
+        await driver.until(lambda: driver.app.screen.store.snapshot)
+        await driver.press("l")
+        await driver.until_text("how to watch it from elsewhere")
+        assert "worker join" not in driver.text()
+        assert "Copy join line" not in driver.text()
         assert "Token " not in driver.text()
         await driver.press("w")
         assert driver.app.clipboard == canned_members.WATCH

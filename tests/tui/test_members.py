@@ -15,6 +15,7 @@ from chaperon_tui.state.members import (
     member_lines,
     members_table,
 )
+from chaperon_tui.state.series import FEW_MEMBERS
 from chaperon_tui.state.table import body_row, header_row, widths
 from chaperon_tui.widgets.table_view import TableView
 from tests.tui import canned_members
@@ -111,6 +112,21 @@ def test_a_run_without_members_says_so():
     snapshot = msgspec.structs.replace(canned_members.snapshot(), workers=[], members=MembersView())
     assert members_table(snapshot, member_lines(snapshot)).empty
     assert count_words(snapshot) == "0 hosts · 0 members"
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+async def test_the_newest_reason_of_a_partial_run_stands_on_one_line(tmp_path, size):
+    words = "agent west was drained by ann@desk after 41 s and delivered all that it measured"
+    async with driving(tmp_path, SIZES[size]) as driver:
+        await driver.open_live()
+        plain = canned_members.snapshot(view=driver.run.views[-1])
+        for reasons in (["worker 1 was killed"], ["worker 1 was killed", f"\x1b[31m{words}"]):
+            driver.run.send(msgspec.structs.replace(plain, partial=True, reasons=reasons))
+            await driver.until_text(f"Partial{' (2 reasons)' if len(reasons) > 1 else ''}: ")
+        line = next(line for line in driver.text().splitlines() if "Partial (2" in line)
+        assert "was drained by ann@desk" in line
+        assert ("measured" in line) == (size != "80x24")
+        assert ("…" in line) == (size == "80x24")
 
 
 async def test_draining_asks_once_and_tells_the_engine(tmp_path):
@@ -232,7 +248,7 @@ async def test_among_a_thousand_members_one_is_found_and_only_what_is_seen_is_pu
     many = canned_members.many(1000)
     async with driving(tmp_path, SIZES["80x24"]) as driver:
         await driver.open_live()
-        assert driver.run.views[-1].worker_limit == 0  # the panel is not seen
+        assert driver.run.views[-1].worker_limit == FEW_MEMBERS
         await driver.press("w")
         await driver.send_all_members(rows=many)
         await driver.until_text("1,000 members")
@@ -250,14 +266,14 @@ async def test_among_a_thousand_members_one_is_found_and_only_what_is_seen_is_pu
         await driver.until_text("1,000 hosts")
         await driver.press("escape")
         await driver.until_screen("LiveScreen")
-        await driver.until(lambda: driver.run.views[-1].worker_limit == 0)
+        await driver.until(lambda: driver.run.views[-1].worker_limit == FEW_MEMBERS)
 
 
 async def test_the_panel_asks_for_the_page_of_workers_that_is_seen(tmp_path):
     async with driving(tmp_path) as driver:
         await driver.open_live()
         await driver.send_members(rows=canned_members.many(300))
-        await driver.until(lambda: 0 < driver.run.views[-1].worker_limit < 30)
+        await driver.until(lambda: driver.run.views[-1].worker_limit == FEW_MEMBERS)
         await driver.press("5", "end")
         await driver.until(lambda: driver.run.views[-1].worker_offset > 250)
         await driver.send_members(rows=canned_members.many(300))
