@@ -34,7 +34,7 @@ async def test_a_saturated_worker_is_told_to_viewers_in_the_summary_and_in_the_e
 
     report = load_report(client.run_id)
     # The last snapshot has only the seconds that no earlier one had.
-    assert any(second.verdict == "saturated" for second in report.intervals)
+    assert any(second.health == "saturated" for second in report.intervals)
     assert report.health.verdict == "saturated"
     assert "loop lag" in report.health.reason
     encoded = JsonExporter().encode(report, {})
