@@ -168,7 +168,7 @@ _NONE: Cell = ("–", "dim")
 def _label(line: Line, row: WorkerRow) -> str:
     if line.is_below:
         return f"  {name_of(row)}"
-    if not row.agent or row.agent == row.host:
+    if not row.agent or f"{row.host}.".startswith(f"{row.agent}."):
         return f"{visible(line.host, 80)}" if row.agent else f"{line.host}, {name_of(row)}"
     return f"{visible(line.host, 80)}, {name_of(row)}"
 

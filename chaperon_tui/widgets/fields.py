@@ -73,16 +73,18 @@ class Fields(VerticalScroll):
         for entry in self.query(Input):
             entry.set_class(entry.name in wrong, "-bad")
 
-    def _fold(self) -> list[Horizontal]:
-        """Hide what is not asked for; the lines that are shown from now on."""
+    def _fold(self) -> None:
+        """Hide what is not asked for."""
         values = self.values
-        unfolded: list[Horizontal] = []
         for line in self.query(Horizontal):
-            is_wanted = self._is_wanted(str(line.name), values)
-            if is_wanted and not line.display:
-                unfolded.append(line)
-            line.display = is_wanted
-        return unfolded
+            line.display = self._is_wanted(str(line.name), values)
+
+    def _show_those_below(self, key: str) -> None:
+        """Fields that this one asks for; also when the words below the form take more lines now."""
+        asked = [line for line in self.query(Horizontal)
+                 if line.display and self._needs.get(str(line.name)) == key]  # fmt: skip
+        if asked:
+            self.call_after_refresh(self.scroll_to_widget, asked[-1], animate=False)
 
     def _is_wanted(self, key: str, values: Mapping[str, str]) -> bool:
         needs = self._needs.get(key, "")
@@ -93,9 +95,9 @@ class Fields(VerticalScroll):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Told on as the form's own."""
         event.stop()
-        unfolded = self._fold()
-        if unfolded:
-            self.call_after_refresh(self.scroll_to_widget, unfolded[-1], animate=False)
+        self._fold()
+        if event.input.has_focus:
+            self._show_those_below(str(event.input.name))
         self.post_message(self.Changed())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -602,6 +602,9 @@ async def test_very_large_numbers_keep_their_columns(tmp_path, size, workers):
             text = driver.text()
             assert not re.search(r"\de[+-]?\d|[\d.]…[ │]", text.partition("Series")[2]), text
         await driver.press("5", "end")
+        await driver.until(lambda: workers == 8 or driver.run.views[-1].worker_offset)
+        view = driver.run.views[-1]
+        driver.run.send(canned_large.snapshot(workers_count=workers, view=view))
         await driver.until_text(f"›{workers - 1:4} running")
 
 
