@@ -138,7 +138,7 @@ class RunAggregate:
         for delta in frame.deltas:
             number = numbers[delta.id]
             key = self._series[number].key
-            second.add(number, key, delta, in_window=in_window)
+            second.add(number, key.kind, delta, in_window=in_window)
             if key.phase and after_warmup:
                 self._count_in_window(key, delta.ok + delta.failed)
             if key.kind == HTTP:

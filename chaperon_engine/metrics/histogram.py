@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
 from chaperon_engine.metrics.buckets import (
@@ -45,6 +46,8 @@ SORTED_BELOW: Final = 1024
 """So few buckets are added up by sorting: that costs less than a counter for all in their range."""
 
 _TICKS_PER_HALF: Final = 5
+_SUM_US, _MIN_US = attrgetter("sum_us"), attrgetter("min_us")
+_MAX_US, _SATURATED = attrgetter("max_us"), attrgetter("saturated")
 _NO_VALUE: Final = "bucket with a count below 1"
 _BUCKETS: Final = np.dtype("<u2")
 _COUNTS: Final[dict[int, np.dtype[np.integer[Any]]]] = {
@@ -86,15 +89,19 @@ class CumulativeHistogram:
 
     def add(self, delta: HistogramDelta, count: int) -> None:
         """Add one valid interval, which holds so many values (see `checked_counts`)."""
-        self._fresh.append(delta)
-        self._fresh_bytes += len(delta.buckets) + len(delta.counts)
+        self.add_all([delta], count)
+
+    def add_all(self, deltas: Sequence[HistogramDelta], count: int) -> None:
+        """Add valid intervals, which hold so many values together."""
+        if not deltas:
+            return
+        self._fresh += deltas
+        self._fresh_bytes += sum([len(each.buckets) + len(each.counts) for each in deltas])
         self.count += count
-        self.sum_us += delta.sum_us
-        if delta.min_us < self.min_us:
-            self.min_us = delta.min_us
-        if delta.max_us > self.max_us:
-            self.max_us = delta.max_us
-        self.saturated += delta.saturated
+        self.sum_us += sum(map(_SUM_US, deltas))
+        self.min_us = min(self.min_us, *map(_MIN_US, deltas))
+        self.max_us = max(self.max_us, *map(_MAX_US, deltas))
+        self.saturated += sum(map(_SATURATED, deltas))
         if self._fresh_bytes > FRESH_BYTES:
             self._settle()
 

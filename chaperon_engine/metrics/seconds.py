@@ -13,8 +13,8 @@ frame that comes too late for its second counts in the earliest open one, and ti
 longer than a second shows as a peak: counts are never dropped, only moved.
 So the sums over all seconds are the sums of the run, warm-up and drain included.
 
-What arrives is added up once, in its second, and handed on to the run's totals in one piece: when
-somebody looks at them, or when the second is closed. With many workers that is a few additions
+What arrives is kept in its second, and added up and handed on to the run's totals in one piece:
+when somebody looks at them, or when the second is closed. With many workers that is a few additions
 instead of one for each frame and series.
 
 Owns open seconds, their closing and the history of `Interval`s. Must not know series tables.
@@ -38,7 +38,6 @@ from chaperon_engine.metrics.model import (
     Frame,
     HealthSample,
     SeriesDelta,
-    SeriesKey,
 )
 from chaperon_engine.metrics.snapshot import Interval
 from chaperon_engine.metrics.traffic import MessageFigures
@@ -79,24 +78,23 @@ class Second:
     """Those of warm-up too."""
     series: dict[int, SeriesTotals] = field(default_factory=dict)
     """What the run's totals have of it, by the run's number of the series."""
-    fresh: dict[int, SeriesTotals] = field(default_factory=dict)
-    """What they do not have yet."""
+    fresh: dict[tuple[int, bool], list[SeriesDelta]] = field(default_factory=dict)
+    """What they do not have yet, as it came: by the number, and whether it counts for rates."""
     samples: list[tuple[int, HealthSample]] = field(default_factory=list)
     drain_samples: list[tuple[int, HealthSample]] = field(default_factory=list)
     """Of frames after the load had ended: shown, and not judged."""
 
-    def add(self, number: int, key: SeriesKey, delta: SeriesDelta, *, in_window: bool) -> None:
+    def add(self, number: int, kind: str, delta: SeriesDelta, *, in_window: bool) -> None:
         """Add what a worker recorded for a series; requests of warm-up count here too."""
-        totals = self.fresh.get(number)
-        if totals is None:
-            totals = self.fresh[number] = SeriesTotals(key)
-        totals.add(delta, in_window=in_window)
-        if key.kind in MESSAGE_KINDS:
-            self.messages.add(key.kind, delta)
+        self.fresh.setdefault((number, in_window), []).append(delta)
+        if kind in MESSAGE_KINDS:
+            self.messages.add(kind, delta)
 
     def hand_on(self, series: Sequence[SeriesTotals]) -> None:
         """Add what is fresh to the run's totals, which are in the order of their numbers."""
-        for number, fresh in self.fresh.items():
+        for (number, in_window), deltas in self.fresh.items():
+            fresh = SeriesTotals(series[number].key)
+            fresh.add_all(deltas, in_window=in_window)
             series[number].absorb(fresh)
             if fresh.key.kind == HTTP:
                 self._count(fresh)

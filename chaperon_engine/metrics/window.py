@@ -142,7 +142,7 @@ def window_summary(
         for number, delta in zip(numbers, frame.deltas, strict=True):
             if number not in series:
                 series[number] = SeriesTotals(table.keys[number])
-            series[number].add(delta)
+            series[number].add_all([delta])
             messages.add(table.keys[number].kind, delta)
     if is_empty:
         return None
