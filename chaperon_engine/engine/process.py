@@ -57,6 +57,8 @@ def main(arguments: Sequence[str], *, limits: Limits | None = None) -> int:
         gc.collect()
         gc.freeze()
         workers = fork_workers(share.cores, counters)
+        # Frames hold no cycles, and looking for some among a thousand agents takes time.
+        gc.set_threshold(50_000, 20, 100)
         lock = _take_lock(directory)
     except (UserError, EngineError, OSError) as error:
         print(visible(error), file=sys.stderr)
