@@ -42,6 +42,8 @@ SETTLED_S: Final = 2.5
 of a few seconds a half is enough."""
 ATTACH_TIMEOUT_S: Final = 90.0
 END_TIMEOUT_S: Final = 60.0
+ROWS: Final = 32
+"""Of members that the viewer looks at, as the UI's live screen does."""
 _SAMPLE_S: Final = 0.5
 _SCENARIO: Final = Path(__file__).parent / "scenarios" / "idle.py"
 
@@ -219,7 +221,7 @@ class _Measuring:
         attach_cpu_s = _cpu_s(engine)
         sampling = asyncio.create_task(self._sample(engine))
         reading = asyncio.create_task(self._read(client))
-        await client.subscribe(View())
+        await client.subscribe(View(worker_limit=ROWS))
         start_s = await self._start_of_load()
         settled_s = SETTLED_S if self._seconds > 4 else 0.5
         await asyncio.sleep(max(0.0, start_s + settled_s - time.monotonic()))

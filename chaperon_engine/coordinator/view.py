@@ -173,13 +173,16 @@ def worker_rows(
     last = first + max(0, view.worker_limit)
     here = len(state.workers)
     agents = state.roster.agents[max(0, first - here) : max(0, last - here)]
+    median_us = aggregate.median_us  # once: it is worked out anew each time
     return [
-        *(_worker_row(worker, state, aggregate) for worker in state.workers[first:last]),
-        *(_agent_row(agent, state, aggregate, now) for agent in agents),
+        *(_worker_row(worker, state, aggregate, median_us) for worker in state.workers[first:last]),
+        *(_agent_row(agent, state, aggregate, median_us, now) for agent in agents),
     ]
 
 
-def _worker_row(worker: WorkerState, state: RunState, aggregate: RunAggregate) -> WorkerRow:
+def _worker_row(
+    worker: WorkerState, state: RunState, aggregate: RunAggregate, median_us: float
+) -> WorkerRow:
     figures = aggregate.worker_figures(worker.number)
     health = figures.health
     return WorkerRow(
@@ -193,13 +196,15 @@ def _worker_row(worker: WorkerState, state: RunState, aggregate: RunAggregate) -
         lag_p99_us=health.lag_p99_us,
         rss_bytes=health.rss_bytes,
         steal=health.steal,
-        verdict=verdict(health, aggregate.median_us).level,
+        verdict=verdict(health, median_us).level,
         note=worker.note,
         messages_per_s=figures.messages_per_s if worker.alive else 0.0,
     )
 
 
-def _agent_row(agent: Agent, state: RunState, aggregate: RunAggregate, now: float) -> WorkerRow:
+def _agent_row(
+    agent: Agent, state: RunState, aggregate: RunAggregate, median_us: float, now: float
+) -> WorkerRow:
     figures = aggregate.worker_figures(agent.number)
     health = figures.health
     is_loading = agent.state == "running"
@@ -214,7 +219,7 @@ def _agent_row(agent: Agent, state: RunState, aggregate: RunAggregate, now: floa
         lag_p99_us=health.lag_p99_us,
         rss_bytes=health.rss_bytes,
         steal=health.steal,
-        verdict=verdict(health, aggregate.median_us).level,
+        verdict=verdict(health, median_us).level,
         note=agent.note,
         agent=agent.name,
         host=agent.host,
