@@ -58,7 +58,7 @@ async def test_1500_calls_over_a_second_are_1500_and_none_is_early() -> None:
     async def steps(session: Session) -> None:
         spread_at.append(now_ns())
         spread = session.cc_spread(tick, rate=1_500, interval="1s")
-        assert now_ns() - spread_at[0] < 500_000_000
+        assert now_ns() - spread_at[0] < 200_000_000
         values = await spread
         assert sorted(values) == list(range(1, 1_501))
         assert spread.is_over

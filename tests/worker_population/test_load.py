@@ -137,7 +137,7 @@ async def test_no_iteration_starts_after_the_end_whenever_the_clock_begins_to_be
 async def test_what_runs_after_the_grace_period_is_interrupted() -> None:
     start = now_ns()
     ran = await run(population(Hold, sessions=3, duration_s=0.2, graceful_stop_s=0.05))
-    assert 0.24e9 < now_ns() - start < 2e9
+    assert 0.24e9 < now_ns() - start < 1.2e9
     assert (ran.sessions.interrupted, ran.iterations.interrupted) == (3, 3)
 
 
@@ -227,7 +227,7 @@ async def test_ramped_sessions_start_at_their_times_and_never_early() -> None:
     await bench.runner.run(start_ns)
     for index, at in started.items():
         late_s = (at - start_ns) / 1e9 - 0.02 * index
-        assert 0 <= late_s < 0.5
+        assert 0 <= late_s < 0.1
 
 
 @pytest.mark.parametrize(("sessions", "total", "workers"), [(3, 100, 2), (1, 7, 3), (5, 3, 2)])
