@@ -340,6 +340,7 @@ def test_who_asks_for_a_drain_that_cannot_be_done_is_told_why() -> None:
         assert refusal(unknown) == f"this run has no member {unknown}: its numbers are 0 to 3"
     driver.done(1)
     assert refusal(1) == "worker 1 has left already"
+    assert not driver.run.partial
     driver.tell(WorkerExited(2, "killed by signal 9"))
     assert refusal(2) == "worker 2 was lost already"
     assert driver.run.cannot_drain(3, driver.now) == ""

@@ -69,7 +69,7 @@ async def test_1500_calls_over_a_second_are_1500_and_none_is_early() -> None:
     assert all(
         at - spread_at[0] >= due_offset_ns(number, 1_500, 10**9) for number, at in enumerate(starts)
     )
-    assert starts[-1] - spread_at[0] >= 0.99e9
+    assert starts[-1] - starts[0] >= 0.99e9
     assert ran.of_kind("call")["tick"].ok == 1_500
     lateness = ran.of_kind("trend")["tick start delay"]
     assert lateness.ok == 1_500
